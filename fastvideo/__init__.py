@@ -1,0 +1,3 @@
+"""Real-time AI video as a live stream."""
+
+__version__ = "0.1.0"

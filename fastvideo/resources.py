@@ -1,0 +1,29 @@
+"""Where the page, the prompts and the presets lie: in the wheel, or at the top of a checkout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def _resource(packaged: str, in_checkout: str) -> Path:
+    for candidate in (_PACKAGE / "_resources" / packaged, _PACKAGE.parent / in_checkout):
+        if candidate.is_dir():
+            return candidate
+    raise FileNotFoundError(f"the package data {packaged!r} is missing: install fastvideo again")
+
+
+def frontend_dir() -> Path:
+    """The folder with ``index.html``."""
+    return _resource("frontend", "frontend")
+
+
+def prompts_dir() -> Path:
+    """The folder with prompt texts."""
+    return _resource("prompts", "prompts")
+
+
+def session_presets_dir() -> Path:
+    """The folder with one YAML file per session preset."""
+    return _resource("presets", "configs/presets")
