@@ -172,6 +172,8 @@ def load_raw_config(path: str | Path) -> dict[str, Any]:
     file = Path(path)
     if file.suffix not in (".yaml", ".yml", ".json"):
         raise ValueError(f"expected a config file ending in .yaml, .yml or .json, got {file.name!r}")
+    if not file.is_file():
+        raise FileNotFoundError(f"there is no config file {str(path)!r}")
     text = file.read_text(encoding="utf-8")
     try:
         raw = json.loads(text) if file.suffix == ".json" and text.strip() else yaml.safe_load(text)

@@ -1,0 +1,33 @@
+import pytest
+
+from fastvideo.api import ConfigValidationError, parse_config
+from fastvideo.api.schema import ServeConfig
+from fastvideo.api.support import check_serve_config
+
+
+def serve_config(**streaming):
+    return parse_config(ServeConfig, {"generator": {"model_path": "mock:"}, "streaming": streaming})
+
+
+def test_the_defaults_are_offered():
+    config = serve_config()
+    assert check_serve_config(config) is config
+
+
+@pytest.mark.parametrize(
+    ("streaming", "path"),
+    [
+        ({"stream_mode": "legacy_jpeg"}, "streaming.stream_mode"),
+        ({"prompt": {"enabled": True}}, "streaming.prompt.enabled"),
+        ({"safety": {"enabled": True}}, "streaming.safety.enabled"),
+        ({"pool": {"backend": "ray"}}, "streaming.pool.backend"),
+        ({"pool": {"num_workers": 2}}, "streaming.pool.num_workers"),
+        ({"pool": {"conditioning_num_frames": 8}}, "streaming.pool.conditioning_num_frames"),
+        ({"max_sessions": 0}, "streaming.max_sessions"),
+        ({"queue": {"max_length": -1}}, "streaming.queue.max_length"),
+    ],
+)
+def test_what_is_not_offered_is_refused_with_its_path(streaming, path):
+    with pytest.raises(ConfigValidationError) as caught:
+        check_serve_config(serve_config(**streaming))
+    assert caught.value.path == path

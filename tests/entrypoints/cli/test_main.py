@@ -1,0 +1,62 @@
+import pytest
+
+from fastvideo.entrypoints.cli.inference_config import build_serve_config
+from fastvideo.entrypoints.cli.main import main
+
+
+@pytest.fixture
+def config_file(tmp_path):
+    path = tmp_path / "serve.yaml"
+    path.write_text("generator: {model_path: 'mock:'}\nstreaming: {}\n")
+    return path
+
+
+def arguments(path):
+    return type("Arguments", (), {"config": str(path)})()
+
+
+def test_no_subcommand_prints_help(capsys):
+    assert main([]) == 0
+    assert "serve" in capsys.readouterr().out
+
+
+def test_overrides_of_every_documented_section_are_taken(config_file):
+    words = ["--streaming.warmup.enabled", "false", "--server.port=9", "--default_request.sampling.seed", "3"]
+    config = build_serve_config(arguments(config_file), words)
+    assert config.streaming.warmup.enabled is False
+    assert (config.server.port, config.default_request.sampling.seed) == (9, 3)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--colour", "3"], "--colour is no override"),
+        (["--router.port", "3"], "--router.port is no override"),
+        (["--streaming.max_sesions", "3"], "did you mean 'max_sessions'"),
+        (["--server.port"], "has no value"),
+        (["--streaming.stream_mode", "legacy_jpeg"], "streaming.stream_mode"),
+    ],
+)
+def test_a_wrong_override_is_one_sentence_and_exit_code_1(config_file, capsys, words, said):
+    assert main(["serve", "--config", str(config_file), *words]) == 1
+    message = capsys.readouterr().err
+    assert said in message
+    assert message.count("\n") == 1
+
+
+def test_a_config_without_a_streaming_block_is_refused_with_what_to_add(tmp_path, capsys):
+    path = tmp_path / "serve.yaml"
+    path.write_text("generator: {model_path: x}\n")
+    assert main(["serve", "--config", str(path)]) == 1
+    assert "streaming" in capsys.readouterr().err
+
+
+def test_a_missing_file_is_one_sentence(capsys):
+    assert main(["serve", "--config", "absent.yaml"]) == 1
+    assert "absent.yaml" in capsys.readouterr().err
+
+
+def test_a_command_without_a_config_is_a_usage_error():
+    with pytest.raises(SystemExit) as caught:
+        main(["serve"])
+    assert caught.value.code == 2
