@@ -1,0 +1,93 @@
+"""Attention, feed-forward and the weightless norm that the transformer and the text connectors share."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fastvideo.models.ltx2.rope import RopeTable, RopeType, rotate
+
+
+def rms_norm(x: Tensor, eps: float) -> Tensor:
+    """x / sqrt(mean(x^2) + eps) over the last axis, without a weight."""
+    return F.rms_norm(x, (x.shape[-1],), eps=eps)
+
+
+class Attention(nn.Module):
+    """Multi-head attention with RMSNorm on q and k across all heads, RoPE, and an optional gate per head.
+
+    Without ``context`` it is self-attention. There is no mask: registers fill the padding of a prompt, so that fused
+    kernels can be used. The gate is 2 * sigmoid(logits of the query input), 1 at zero logits.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        *,
+        heads: int,
+        head_dim: int,
+        context_dim: int | None = None,
+        eps: float = 1e-6,
+        rope_type: RopeType = "split",
+        gated: bool = False,
+    ) -> None:
+        super().__init__()
+        inner_dim = heads * head_dim
+        context_dim = dim if context_dim is None else context_dim
+        self.heads = heads
+        self.rope_type: RopeType = rope_type
+        self.to_q = nn.Linear(dim, inner_dim)
+        self.to_k = nn.Linear(context_dim, inner_dim)
+        self.to_v = nn.Linear(context_dim, inner_dim)
+        self.q_norm = nn.RMSNorm(inner_dim, eps=eps)
+        self.k_norm = nn.RMSNorm(inner_dim, eps=eps)
+        self.to_gate_logits = nn.Linear(dim, heads) if gated else None
+        self.to_out = nn.Sequential(nn.Linear(inner_dim, dim))  # a sequence of one: checkpoints name it "to_out.0"
+
+    def forward(
+        self,
+        x: Tensor,
+        context: Tensor | None = None,
+        *,
+        rope: RopeTable | None = None,
+        context_rope: RopeTable | None = None,
+    ) -> Tensor:
+        """x [B, N, dim], context [B, S, context_dim] -> [B, N, dim]; ``context_rope`` defaults to ``rope``."""
+        source = x if context is None else context
+        q = self._heads(self.q_norm(self.to_q(x)))
+        k = self._heads(self.k_norm(self.to_k(source)))
+        v = self._heads(self.to_v(source))
+        if rope is not None:
+            q = rotate(q, rope, self.rope_type)
+            k = rotate(k, rope if context_rope is None else context_rope, self.rope_type)
+        out = F.scaled_dot_product_attention(q, k, v).transpose(1, 2)  # [B, N, heads, head_dim]
+        if self.to_gate_logits is not None:
+            out = out * (2 * torch.sigmoid(self.to_gate_logits(x))).unsqueeze(-1)
+        projected: Tensor = self.to_out(out.flatten(2))
+        return projected
+
+    def _heads(self, x: Tensor) -> Tensor:
+        batch, tokens, _ = x.shape
+        return x.view(batch, tokens, self.heads, -1).transpose(1, 2)
+
+
+class FeedForward(nn.Module):
+    """Linear to four times the width, GELU (tanh form), Linear back. Tensors: net.0.proj, net.2."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.net = nn.Sequential(_GeluProjection(dim, 4 * dim), nn.Identity(), nn.Linear(4 * dim, dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.net(x)
+        return out
+
+
+class _GeluProjection(nn.Module):
+    def __init__(self, dim: int, out_dim: int) -> None:
+        super().__init__()
+        self.proj = nn.Linear(dim, out_dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.gelu(self.proj(x), approximate="tanh")
