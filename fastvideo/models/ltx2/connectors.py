@@ -17,14 +17,8 @@ from torch import Tensor, nn
 
 from fastvideo.api.errors import CheckpointError
 from fastvideo.models.ltx2.attention import Attention, FeedForward, rms_norm
-from fastvideo.models.ltx2.metadata import read_fields
-from fastvideo.models.ltx2.rope import ROPE_TYPES, RopeTable, RopeType, rope_table
-
-_AUDIO_FALLBACKS = {
-    "audio_connector_num_attention_heads": "connector_num_attention_heads",
-    "audio_connector_attention_head_dim": "connector_attention_head_dim",
-    "connector_apply_gated_attention": "apply_gated_attention",
-}
+from fastvideo.models.ltx2.metadata_section import MetadataSection
+from fastvideo.models.ltx2.rope import FREQUENCY_PRECISIONS, ROPE_TYPES, RopeTable, RopeType, rope_table
 
 
 @dataclass(frozen=True)
@@ -45,20 +39,14 @@ class TextConnectorsConfig:
     audio_connector_attention_head_dim: int = 128
     connector_num_layers: int = 2
     connector_num_learnable_registers: int = 128
-    connector_positional_embedding_max_pos: tuple[float] = (4096.0,)
+    connector_positional_embedding_max_pos: tuple[int, ...] = (4096,)
     connector_apply_gated_attention: bool = False
     positional_embedding_theta: float = 10000.0
-    rope_type: str = "interleaved"
+    rope_type: RopeType = "interleaved"
     frequencies_precision: str = "float32"
     norm_eps: float = 1e-6
 
     def __post_init__(self) -> None:
-        if self.rope_type not in ROPE_TYPES:
-            raise CheckpointError(f"rope_type: expected one of {', '.join(ROPE_TYPES)}, got {self.rope_type!r}")
-        if self.connector_num_learnable_registers < 1:
-            raise CheckpointError(
-                f"connector_num_learnable_registers: expected at least 1, got {self.connector_num_learnable_registers}"
-            )
         if not self.caption_proj_before_connector and not self.video_dim == self.audio_dim == self.caption_channels:
             raise CheckpointError(
                 f"connectors of {self.video_dim} and {self.audio_dim} channels cannot share one projection to"
@@ -69,14 +57,38 @@ class TextConnectorsConfig:
     def from_metadata(cls, section: Mapping[str, Any]) -> TextConnectorsConfig:
         """From the metadata's ``transformer`` section; unknown keys are ignored, since tensors are loaded strictly.
 
-        A missing audio size is that of the video connector, missing connector gates are as the transformer's. Raises
+        A missing audio size is that of the video connector; missing connector gates are as the transformer's. Raises
         CheckpointError naming the key.
         """
-        filled = dict(section)
-        for key, fallback in _AUDIO_FALLBACKS.items():
-            if key not in filled and fallback in filled:
-                filled[key] = filled[fallback]
-        return cls(**read_fields(cls, filled))
+        keys = MetadataSection(section, "transformer")
+        heads = keys.integer("connector_num_attention_heads", cls.connector_num_attention_heads)
+        head_dim = keys.integer("connector_attention_head_dim", cls.connector_attention_head_dim)
+        gated = keys.flag("apply_gated_attention", cls.connector_apply_gated_attention)
+        extent = keys.integers("connector_positional_embedding_max_pos", cls.connector_positional_embedding_max_pos)
+        if len(extent) != 1:
+            raise CheckpointError(
+                "checkpoint metadata transformer.connector_positional_embedding_max_pos: expected 1 value, got"
+                f" {list(extent)}"
+            )
+        return cls(
+            caption_channels=keys.integer("caption_channels", cls.caption_channels),
+            num_text_hidden_states=keys.integer("num_text_hidden_states", cls.num_text_hidden_states),
+            caption_proj_before_connector=keys.flag("caption_proj_before_connector", cls.caption_proj_before_connector),
+            connector_num_attention_heads=heads,
+            connector_attention_head_dim=head_dim,
+            audio_connector_num_attention_heads=keys.integer("audio_connector_num_attention_heads", heads),
+            audio_connector_attention_head_dim=keys.integer("audio_connector_attention_head_dim", head_dim),
+            connector_num_layers=keys.integer("connector_num_layers", cls.connector_num_layers),
+            connector_num_learnable_registers=keys.integer(
+                "connector_num_learnable_registers", cls.connector_num_learnable_registers
+            ),
+            connector_positional_embedding_max_pos=extent,
+            connector_apply_gated_attention=keys.flag("connector_apply_gated_attention", gated),
+            positional_embedding_theta=keys.number("positional_embedding_theta", cls.positional_embedding_theta),
+            rope_type=cast(RopeType, keys.choice("rope_type", ROPE_TYPES, cls.rope_type)),
+            frequencies_precision=keys.choice("frequencies_precision", FREQUENCY_PRECISIONS, cls.frequencies_precision),
+            norm_eps=keys.number("norm_eps", cls.norm_eps),
+        )
 
     @property
     def video_dim(self) -> int:
@@ -180,7 +192,7 @@ class EmbeddingsConnector(nn.Module):
                 heads,
                 head_dim,
                 eps=config.norm_eps,
-                rope_type=cast(RopeType, config.rope_type),
+                rope_type=config.rope_type,
                 gated=config.connector_apply_gated_attention,
             )
             for _ in range(config.connector_num_layers)

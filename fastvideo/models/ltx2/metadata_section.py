@@ -44,11 +44,7 @@ class MetadataSection:
     def integers(self, key: str, default: tuple[int, ...]) -> tuple[int, ...]:
         """A non-empty list of positive integers."""
         value = self.values.get(key)
-        if value is None:
-            return default
-        if not isinstance(value, list | tuple) or not value or not all(_is_positive_integer(item) for item in value):
-            raise self._wrong(key, "a list of positive integers", value)
-        return tuple(int(item) for item in value)
+        return default if value is None else self._integers(key, value)
 
     def integer_lists(self, key: str, default: tuple[tuple[int, ...], ...]) -> tuple[tuple[int, ...], ...]:
         """A non-empty list of non-empty lists of positive integers."""
@@ -57,8 +53,7 @@ class MetadataSection:
             return default
         if not isinstance(value, list | tuple) or not value:
             raise self._wrong(key, "a list of lists of positive integers", value)
-        rows = MetadataSection({f"{key}[{index}]": row for index, row in enumerate(value)}, self.path)
-        return tuple(rows.integers(name, ()) for name in rows.values)
+        return tuple(self._integers(f"{key}[{index}]", row) for index, row in enumerate(value))
 
     def number(self, key: str, default: float) -> float:
         """A finite number that is not negative."""
@@ -78,12 +73,23 @@ class MetadataSection:
             raise self._wrong(key, "true or false", value)
         return value
 
+    def choice(self, key: str, supported: tuple[str, ...], default: str) -> str:
+        """One of the ``supported`` words."""
+        self.require(key, *supported)
+        value = self.values.get(key)
+        return default if value is None else str(value)
+
     def require(self, key: str, *supported: object) -> None:
         """Raises CheckpointError when ``key`` is set to something that is not ``supported``."""
         value = self.values.get(key)
         if value is not None and value not in supported:
             expected = " or ".join(repr(choice) for choice in supported)
             raise self._wrong(key, f"{expected}, the only kind implemented here", value)
+
+    def _integers(self, key: str, value: object) -> tuple[int, ...]:
+        if not isinstance(value, list | tuple) or not value or not all(_is_positive_integer(item) for item in value):
+            raise self._wrong(key, "a list of positive integers", value)
+        return tuple(int(item) for item in value)
 
     def _wrong(self, key: str, expected: str, value: object) -> CheckpointError:
         return CheckpointError(f"checkpoint metadata {self.path}.{key}: expected {expected}, got {value!r}")

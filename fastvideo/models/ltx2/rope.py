@@ -16,6 +16,7 @@ from torch import Tensor
 
 RopeType = Literal["split", "interleaved"]
 ROPE_TYPES: tuple[str, ...] = get_args(RopeType)
+FREQUENCY_PRECISIONS = ("float32", "float64")
 
 AUDIO_LATENT_MEL_FRAMES = 4
 MEL_FRAMES_PER_S = 100  # 16 kHz, hop 160

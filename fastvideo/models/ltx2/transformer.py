@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, cast, get_args
+from typing import Any, Literal, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -16,13 +16,14 @@ from torch import Tensor, nn
 
 from fastvideo.api.errors import CheckpointError
 from fastvideo.models.ltx2.adaln import AdaLayerNormSingle, Modulation, Timesteps, modulate
-from fastvideo.models.ltx2.metadata import read_fields, require_values
-from fastvideo.models.ltx2.rope import ROPE_TYPES, RopeTable, RopeType, rope_table
+from fastvideo.models.ltx2.metadata_section import MetadataSection
+from fastvideo.models.ltx2.rope import FREQUENCY_PRECISIONS, ROPE_TYPES, RopeTable, RopeType, rope_table
 from fastvideo.models.ltx2.transformer_block import AudioVideoBlock, StreamConditions
 
 CrossTimestep = Literal["official", "own", "other"]
 
-_FIXED_VALUES: Mapping[str, Any] = {
+# Settings that change the arithmetic and have one value in every published LTX-2 file.
+_FIXED: dict[str, object] = {
     "activation_fn": "gelu-approximate",
     "attention_bias": True,
     "av_cross_ada_norm": True,
@@ -57,22 +58,18 @@ class LTX2TransformerConfig:
     caption_channels: int = 3840
     caption_proj_before_connector: bool = False
     positional_embedding_theta: float = 10000.0
-    positional_embedding_max_pos: tuple[float, float, float] = (20.0, 2048.0, 2048.0)
-    audio_positional_embedding_max_pos: tuple[float] = (20.0,)
-    rope_type: str = "interleaved"
+    positional_embedding_max_pos: tuple[int, ...] = (20, 2048, 2048)
+    audio_positional_embedding_max_pos: tuple[int, ...] = (20,)
+    rope_type: RopeType = "interleaved"
     frequencies_precision: str = "float32"
-    timestep_scale_multiplier: int = 1000
-    av_ca_timestep_scale_multiplier: int = 1
+    timestep_scale_multiplier: float = 1000.0
+    av_ca_timestep_scale_multiplier: float = 1.0
     apply_gated_attention: bool = False
     cross_attention_adaln: bool = False
     norm_eps: float = 1e-6
     av_cross_timestep: CrossTimestep = "official"
 
     def __post_init__(self) -> None:
-        if self.rope_type not in ROPE_TYPES:
-            raise CheckpointError(f"rope_type: expected one of {', '.join(ROPE_TYPES)}, got {self.rope_type!r}")
-        if self.av_cross_timestep not in get_args(CrossTimestep):
-            raise ValueError(f"av_cross_timestep: expected official, own or other, got {self.av_cross_timestep!r}")
         if not self.caption_proj_before_connector:
             for key, width, context in (
                 ("cross_attention_dim", self.dim, self.cross_attention_dim),
@@ -88,8 +85,43 @@ class LTX2TransformerConfig:
         Keys that would change the arithmetic but no tensor are checked; other unknown keys are ignored, because what
         they could change shows in the tensors, which are loaded strictly. Raises CheckpointError naming the key.
         """
-        require_values(section, _FIXED_VALUES)
-        return cls(**read_fields(cls, {key: value for key, value in section.items() if key != "av_cross_timestep"}))
+        keys = MetadataSection(section, "transformer")
+        for key, value in _FIXED.items():
+            keys.require(key, value)
+        extent = keys.integers("positional_embedding_max_pos", cls.positional_embedding_max_pos)
+        audio_extent = keys.integers("audio_positional_embedding_max_pos", cls.audio_positional_embedding_max_pos)
+        if len(extent) != 3 or len(audio_extent) != 1:
+            raise CheckpointError(
+                "checkpoint metadata transformer: expected 3 values in positional_embedding_max_pos and 1 in"
+                f" audio_positional_embedding_max_pos, got {extent} and {audio_extent}"
+            )
+        return cls(
+            num_layers=keys.integer("num_layers", cls.num_layers),
+            in_channels=keys.integer("in_channels", cls.in_channels),
+            out_channels=keys.integer("out_channels", cls.out_channels),
+            num_attention_heads=keys.integer("num_attention_heads", cls.num_attention_heads),
+            attention_head_dim=keys.integer("attention_head_dim", cls.attention_head_dim),
+            cross_attention_dim=keys.integer("cross_attention_dim", cls.cross_attention_dim),
+            audio_in_channels=keys.integer("audio_in_channels", cls.audio_in_channels),
+            audio_out_channels=keys.integer("audio_out_channels", cls.audio_out_channels),
+            audio_num_attention_heads=keys.integer("audio_num_attention_heads", cls.audio_num_attention_heads),
+            audio_attention_head_dim=keys.integer("audio_attention_head_dim", cls.audio_attention_head_dim),
+            audio_cross_attention_dim=keys.integer("audio_cross_attention_dim", cls.audio_cross_attention_dim),
+            caption_channels=keys.integer("caption_channels", cls.caption_channels),
+            caption_proj_before_connector=keys.flag("caption_proj_before_connector", cls.caption_proj_before_connector),
+            positional_embedding_theta=keys.number("positional_embedding_theta", cls.positional_embedding_theta),
+            positional_embedding_max_pos=extent,
+            audio_positional_embedding_max_pos=audio_extent,
+            rope_type=cast(RopeType, keys.choice("rope_type", ROPE_TYPES, cls.rope_type)),
+            frequencies_precision=keys.choice("frequencies_precision", FREQUENCY_PRECISIONS, cls.frequencies_precision),
+            timestep_scale_multiplier=keys.number("timestep_scale_multiplier", cls.timestep_scale_multiplier),
+            av_ca_timestep_scale_multiplier=keys.number(
+                "av_ca_timestep_scale_multiplier", cls.av_ca_timestep_scale_multiplier
+            ),
+            apply_gated_attention=keys.flag("apply_gated_attention", cls.apply_gated_attention),
+            cross_attention_adaln=keys.flag("cross_attention_adaln", cls.cross_attention_adaln),
+            norm_eps=keys.number("norm_eps", cls.norm_eps),
+        )
 
     @property
     def dim(self) -> int:
@@ -177,7 +209,7 @@ class LTX2Transformer(nn.Module):
                 config.audio_attention_head_dim,
                 config.audio_cross_attention_dim,
                 eps=config.norm_eps,
-                rope_type=cast(RopeType, config.rope_type),
+                rope_type=config.rope_type,
                 gated=config.apply_gated_attention,
                 text_modulation=config.cross_attention_adaln,
             )
@@ -283,7 +315,7 @@ class LTX2Transformer(nn.Module):
         shift, scale = Modulation(embedded.rows.expand(-1, 2, -1), embedded.place).select(table, 0, 2)
         return modulate(F.layer_norm(x, (x.shape[-1],), eps=self.config.norm_eps), shift, scale)
 
-    def _rope_table(self, middles: Tensor, dim: int, heads: int, extent: tuple[float, ...]) -> RopeTable:
+    def _rope_table(self, middles: Tensor, dim: int, heads: int, extent: tuple[int, ...]) -> RopeTable:
         return rope_table(
             middles,
             dim=dim,
