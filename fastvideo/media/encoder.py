@@ -107,8 +107,9 @@ class SegmentEncoder:
         video_track = VideoTrack(width, height, clock.timescale, self._video.parameter_sets)
         audio_track = self._audio.track if self._audio else None
         self.encoder = self._video.encoder
-        self.init_segment = write_init_segment(video_track, audio_track)
-        self.mime = mime_type(video_track, audio_track)
+        self._tracks = video_track, audio_track
+        self.init_segment = write_init_segment(*self._tracks)
+        self.mime = mime_type(*self._tracks)
         self._parameter_hash = hashlib.sha256(self.init_segment).hexdigest()[:32]
 
     @property
@@ -125,6 +126,10 @@ class SegmentEncoder:
     def init_changed(self) -> bool:
         """Whether the init segment differs from the one that the segment before had (another size, rate or encoder)."""
         return self._cursor.parameter_hash not in ("", self._parameter_hash)
+
+    def file_init_segment(self) -> bytes:
+        """The init segment for a file that ends with this segment: it also tells the duration."""
+        return write_init_segment(*self._tracks, duration_ms=round(self._ms(self._end_ticks)))
 
     def push_audio(self, waveform: NDArray[np.floating], sample_rate: int) -> list[Fragment]:
         """Give the segment's whole sound, before its first picture: float [2, n] or [1, n] in -1..1.

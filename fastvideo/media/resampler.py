@@ -63,7 +63,7 @@ class Resampler:
         """Output samples ``start`` to ``stop``; ``source[:, 0]`` is source sample ``source_start``, zero outside."""
         first, last = start // self.up, -(-stop // self.up)
         want_from = first * self.down - HALF_WIDTH + 1
-        want_to = last * self.down + HALF_WIDTH - 1
+        want_to = last * self.down + HALF_WIDTH
         window = zero_padded(source, want_from - source_start, want_to - source_start)
         if self.is_identity:
             return window[:, HALF_WIDTH - 1 : HALF_WIDTH - 1 + stop - start]
