@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from fastvideo.api.errors import CheckpointError
+from fastvideo.models.ltx2.float32_module import Float32Module, without_autocast
 from fastvideo.models.ltx2.metadata_section import MetadataSection
 
 # The smallest magnitude that is told from silence, before the logarithm.
@@ -87,7 +88,7 @@ def slaney_filter_bank(*, sample_rate_hz: int, n_fft: int, mel_bins: int, min_hz
     return (triangles * (2.0 / (high_hz - low_hz))).float()
 
 
-class LogMelSpectrogram(nn.Module):
+class LogMelSpectrogram(Float32Module):
     """Waveform [B, C, N] at ``config.sample_rate_hz`` to log-mel [B, C, N // hop + 1, mel_bins], always in float32.
 
     log(max(M |STFT(x)|, 1e-5)) with a periodic Hann window and frames centred on multiples of the hop (the edges
@@ -125,12 +126,13 @@ class LogMelSpectrogram(nn.Module):
             n_fft=self.config.n_fft,
             hop_length=self.config.hop_length,
             win_length=self.config.win_length,
-            window=self.window.float(),
+            window=self.window,
             center=True,
             pad_mode="reflect",
             return_complex=True,
         )
-        mel: Tensor = spectrum.abs().transpose(1, 2) @ self.filter_bank.float().T
+        with without_autocast(waveform.device):
+            mel: Tensor = spectrum.abs().transpose(1, 2) @ self.filter_bank.T
         return mel.clamp_min(MAGNITUDE_FLOOR).log().view(*waveform.shape[:2], *mel.shape[1:])
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from fastvideo.api.errors import CheckpointError
 from fastvideo.models.ltx2.bandwidth_extension import BandwidthExtendedGenerator, BandwidthExtensionConfig
+from fastvideo.models.ltx2.float32_module import Float32Module, without_autocast
 from fastvideo.models.ltx2.metadata_section import MetadataSection
 from fastvideo.models.ltx2.waveform_generator import GeneratorConfig, WaveformGenerator
 
@@ -23,7 +23,6 @@ class VocoderConfig:
 
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
     bandwidth_extension: BandwidthExtensionConfig | None = None
-    generator_sample_rate_hz: int = 24_000
 
     def __post_init__(self) -> None:
         extension = self.bandwidth_extension
@@ -32,6 +31,11 @@ class VocoderConfig:
                 f"vocoder: expected a bandwidth extension from {self.generator_sample_rate_hz} Hz, the generator's "
                 f"rate, got one from {extension.input_sample_rate_hz} Hz"
             )
+
+    @property
+    def generator_sample_rate_hz(self) -> int:
+        """The rate of the generator's waveform: every published LTX-2 has 100 mel frames a second."""
+        return self.generator.samples_per_frame * _MEL_FRAMES_PER_SECOND
 
     @property
     def sample_rate_hz(self) -> int:
@@ -43,21 +47,20 @@ class VocoderConfig:
     def from_metadata(cls, section: Mapping[str, Any]) -> VocoderConfig:
         """Reads the ``vocoder`` section of a checkpoint: one generator, or objects ``vocoder`` and ``bwe``.
 
-        A generator's rate follows from its upsampling, as every published LTX-2 has 100 mel frames a second; where
-        the file states another one, CheckpointError is raised.
+        Raises CheckpointError where the file states another sample rate than the generator's upsampling gives.
         """
         root = MetadataSection(section, "vocoder")
         extended = "bwe" in root
         stage = root.section("vocoder") if extended else root
         generator = GeneratorConfig.from_metadata(stage, activates_output=not extended)
-        sample_rate_hz = generator.samples_per_frame * _MEL_FRAMES_PER_SECOND
-        for key in ("output_sampling_rate", "output_sample_rate"):
-            stage.require(key, sample_rate_hz)
         extension = BandwidthExtensionConfig.from_metadata(root.section("bwe")) if extended else None
-        return cls(generator=generator, bandwidth_extension=extension, generator_sample_rate_hz=sample_rate_hz)
+        config = cls(generator=generator, bandwidth_extension=extension)
+        for key in ("output_sampling_rate", "output_sample_rate"):
+            stage.require(key, config.generator_sample_rate_hz)
+        return config
 
 
-class Vocoder(nn.Module):
+class Vocoder(Float32Module):
     """Log-mel [B, 2, T, 64] of any float dtype to a float32 waveform [B, 2, N] at ``sample_rate``.
 
     Weights and arithmetic stay in float32 whatever the model around them is cast to, and inside autocast too:
@@ -78,7 +81,6 @@ class Vocoder(nn.Module):
         for name, part in network.named_children():
             self.add_module(name, part)
         self._network = (network,)
-        self.register_load_state_dict_post_hook(_widen)  # type: ignore[no-untyped-call]
 
     @property
     def sample_rate(self) -> int:
@@ -86,23 +88,6 @@ class Vocoder(nn.Module):
         return self.config.sample_rate_hz
 
     def forward(self, mel: Tensor) -> Tensor:
-        with torch.autocast(mel.device.type, enabled=False):
+        with without_autocast(mel.device):
             waveform: Tensor = self._network[0](mel.float())
         return waveform
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        """Follows the model to another device, not to another dtype (every ``Module.to`` comes through here)."""
-
-        def keep_float32(tensor: Tensor) -> Tensor:
-            moved = fn(tensor)
-            if not moved.is_floating_point() or moved.dtype == torch.float32:
-                return moved
-            return tensor.to(device=moved.device, dtype=torch.float32)
-
-        super()._apply(keep_float32, recurse)  # type: ignore[no-untyped-call]
-        return self
-
-
-def _widen(vocoder: nn.Module, _incompatible_keys: object) -> None:
-    # Loading with assign=True takes the tensors of a bfloat16 file as they are.
-    vocoder.float()

@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -132,9 +131,10 @@ class WaveformGenerator(nn.Module):
 
     def _fuse(self, x: Tensor, stage: int) -> Tensor:
         count = len(self.config.resblock_kernel_sizes)
-        total = torch.zeros_like(x)
-        for block in self.resblocks[stage * count : (stage + 1) * count]:
-            total += block(x)
+        first, *others = self.resblocks[stage * count : (stage + 1) * count]
+        total: Tensor = first(x)
+        for block in others:
+            total = total + block(x)
         return total / count
 
 

@@ -66,7 +66,7 @@ def test_snake_adds_a_squared_sine_with_a_frequency_and_amplitude_for_each_chann
 
 
 def test_a_harmonic_above_the_nyquist_frequency_folds_back_at_less_than_a_third() -> None:
-    # Squaring a tone of 6 kHz makes one of 12 kHz, which at 16 kHz would be heard as 4 kHz. Twelve taps are a soft filter.
+    # Squaring a tone of 6 kHz makes one of 12 kHz, which at 16 kHz would be heard as 4 kHz. Twelve taps filter softly.
     tone = _tone(6_000.0, 16_000, 1_600)[None, None]
     plain, filtered = SnakeBeta(1).requires_grad_(False), AntiAliasedSnake(1).requires_grad_(False)
 

@@ -87,10 +87,13 @@ def test_silence_is_the_logarithm_of_the_floor() -> None:
     torch.testing.assert_close(mel, torch.full_like(mel, float(np.log(1e-5))))
 
 
-def test_a_model_cast_to_bfloat16_still_computes_the_spectrogram_in_float32() -> None:
-    waveform = torch.randn(1, 2, 2_000, generator=torch.Generator().manual_seed(0)) * 0.1
-    mel = LogMelSpectrogram(MelConfig()).bfloat16()(waveform.bfloat16())
-    assert mel.dtype == torch.float32
+def test_neither_a_cast_nor_autocast_changes_the_spectrogram() -> None:
+    waveform = torch.randn(1, 2, 2_000, generator=torch.Generator().manual_seed(0)).bfloat16()
+    expected = LogMelSpectrogram(MelConfig())(waveform.float())
+    torch.testing.assert_close(LogMelSpectrogram(MelConfig()).bfloat16()(waveform), expected, atol=0.0, rtol=0.0)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        mel = LogMelSpectrogram(MelConfig())(waveform)
+    torch.testing.assert_close(mel, expected, atol=0.0, rtol=0.0)
 
 
 def test_a_front_end_needs_nothing_from_a_checkpoint_and_survives_construction_without_storage() -> None:

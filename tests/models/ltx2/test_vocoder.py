@@ -68,7 +68,7 @@ EXTENDER = dataclasses.replace(
     BIG_VGAN, initial_channels=32, upsample_rates=(6, 5, 2, 2, 2), upsample_kernel_sizes=(12, 11, 4, 4, 4)
 )
 PLAIN = VocoderConfig(HIFI_GAN)
-EXTENDED = VocoderConfig(BIG_VGAN, BandwidthExtensionConfig(EXTENDER), generator_sample_rate_hz=16_000)
+EXTENDED = VocoderConfig(BIG_VGAN, BandwidthExtensionConfig(EXTENDER))
 # One short stage each: for what does not depend on the depth.
 SHORT = GeneratorConfig(2, 2, 8, (4,), (8,), (3,), ((1,),))
 SHORT_SNAKE = dataclasses.replace(SHORT, activation="snakebeta", final_activation="none", final_bias=False)
@@ -77,7 +77,6 @@ SHORT_EXTENDED = VocoderConfig(
     BandwidthExtensionConfig(
         dataclasses.replace(SHORT_SNAKE, upsample_rates=(8,), upsample_kernel_sizes=(8,)), 400, 800, 16, 4
     ),
-    generator_sample_rate_hz=400,
 )
 
 # Mel frames on each side that a sample of the published depths can depend on: exactly for 2.0, a bound for 2.3.
@@ -130,7 +129,9 @@ def test_metadata_overrides_every_number_of_a_generator() -> None:
         "output_sampling_rate": 4000,
     }
     generator = GeneratorConfig(16, 1, 16, (8, 5), (16, 11), (3,), ((1, 2),), "leaky_relu", "clamp", False)
-    assert VocoderConfig.from_metadata(section) == VocoderConfig(generator, None, 4_000)
+    config = VocoderConfig.from_metadata(section)
+    assert config == VocoderConfig(generator)
+    assert config.sample_rate_hz == 4_000
 
 
 def test_a_first_stage_that_says_so_activates_its_output() -> None:
@@ -222,7 +223,7 @@ def test_an_output_that_is_not_whole_hops_keeps_its_length() -> None:
     extension = SHORT_EXTENDED.bandwidth_extension
     assert extension is not None
     generator = dataclasses.replace(extension.generator, upsample_rates=(12,), upsample_kernel_sizes=(12,))
-    config = VocoderConfig(SHORT_SNAKE, BandwidthExtensionConfig(generator, 400, 800, 16, 6), 400)
+    config = VocoderConfig(SHORT_SNAKE, BandwidthExtensionConfig(generator, 400, 800, 16, 6))
     # Three frames are 12 samples, two hops; one frame is two thirds of a hop.
     assert [_vocoder(config)(_mel(config, frames)).shape[-1] for frames in (1, 2, 3)] == [8, 16, 24]
 
@@ -251,6 +252,18 @@ def test_a_frame_of_2_0_depends_on_18_frames_on_each_side_and_not_fewer() -> Non
     assert mel.grad is not None
     touched = mel.grad.abs().sum(dim=(0, 1, 3)).nonzero().flatten()
     assert (int(touched.min()), int(touched.max())) == (30 - HALO_FRAMES["plain"], 30 + HALO_FRAMES["plain"])
+
+
+@pytest.mark.parametrize("config", [VocoderConfig(SHORT), SHORT_EXTENDED], ids=["plain", "extended"])
+def test_a_copy_has_its_own_weights_and_computes_with_them(config: VocoderConfig) -> None:
+    vocoder, mel = _vocoder(config), _mel(config, 5)
+    before = vocoder(mel)
+    twin = copy.deepcopy(vocoder)
+    other = _vocoder(config, seed=1)
+    twin.load_state_dict(other.state_dict())
+    torch.testing.assert_close(twin(mel), other(mel), atol=0.0, rtol=0.0)
+    torch.testing.assert_close(vocoder(mel), before, atol=0.0, rtol=0.0)
+    assert not torch.allclose(twin(mel), before)
 
 
 @pytest.mark.parametrize("config", [VocoderConfig(SHORT), SHORT_EXTENDED], ids=["plain", "extended"])
@@ -314,7 +327,7 @@ def test_the_extension_adds_to_the_sound_it_extends() -> None:
     state = vocoder.state_dict()
     state["bwe_generator.conv_post.weight"].zero_()
     wide = vocoder(_mel(EXTENDED, 30))
-    narrow = _vocoder(VocoderConfig(BIG_VGAN, generator_sample_rate_hz=16_000))
+    narrow = _vocoder(VocoderConfig(BIG_VGAN))
     narrow.load_state_dict({name[8:]: value for name, value in state.items() if name.startswith("vocoder.")})
     # With a silent extension every third sample is the narrow-band one (the filter is nearly an interpolator).
     torch.testing.assert_close(wide[..., ::3], narrow(_mel(EXTENDED, 30)), atol=2e-2, rtol=2e-2)
