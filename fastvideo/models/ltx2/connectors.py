@@ -23,11 +23,11 @@ from fastvideo.models.ltx2.rope import FREQUENCY_PRECISIONS, ROPE_TYPES, RopeTab
 
 @dataclass(frozen=True)
 class TextConnectorsConfig:
-    """Sizes and variants, named as in the metadata's ``transformer`` section; the defaults are those of 2.0.
+    """Sizes and variants, named as in the metadata's ``transformer`` section; the defaults are those for a missing key.
 
     ``caption_channels`` is the text encoder's width. ``num_text_hidden_states`` (embedding and every layer; 49 for
-    Gemma 3 12B) is ours: official files leave it to their text encoder. ``caption_proj_before_connector`` selects the
-    2.3 form: RMS per token and layer, and one aggregate projection a stream.
+    Gemma 3 12B) is no metadata key: it follows from the text encoder, and shows in the projection's shape.
+    ``caption_proj_before_connector`` selects the 2.3 form: RMS per token and layer, one projection a stream.
     """
 
     caption_channels: int = 3840
@@ -72,7 +72,6 @@ class TextConnectorsConfig:
             )
         return cls(
             caption_channels=keys.integer("caption_channels", cls.caption_channels),
-            num_text_hidden_states=keys.integer("num_text_hidden_states", cls.num_text_hidden_states),
             caption_proj_before_connector=keys.flag("caption_proj_before_connector", cls.caption_proj_before_connector),
             connector_num_attention_heads=heads,
             connector_attention_head_dim=head_dim,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,7 +19,6 @@ from fastvideo.models.ltx2.connectors import (
 
 V20: dict[str, Any] = {
     "caption_channels": 24,
-    "num_text_hidden_states": 3,
     "connector_num_attention_heads": 2,
     "connector_attention_head_dim": 12,
     "connector_num_learnable_registers": 4,
@@ -36,7 +36,8 @@ V23: dict[str, Any] = {
 
 def small_model(section: dict[str, Any]) -> TextConnectors:
     torch.manual_seed(0)
-    model = TextConnectors(TextConnectorsConfig.from_metadata(section))
+    config = replace(TextConnectorsConfig.from_metadata(section), num_text_hidden_states=3)
+    model = TextConnectors(config)
     with torch.no_grad():
         model.video_embeddings_connector.learnable_registers.normal_()
         model.audio_embeddings_connector.learnable_registers.normal_()
