@@ -1,0 +1,221 @@
+"""Strict loading of an official LTX-2 single-file checkpoint: a place for every tensor, a tensor for every place.
+
+The file carries all parts but the text encoder under the prefixes below. The text encoder is a Gemma 3 folder called
+``text_encoder`` beside the file, or the one that ``pipeline.components.text_encoder_weights`` names.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from fastvideo.api.errors import CheckpointError
+from fastvideo.models.ltx2.audio_vae import AudioVAE
+from fastvideo.models.ltx2.config import LTX2Config
+from fastvideo.models.ltx2.connectors import TextConnectors
+from fastvideo.models.ltx2.text_encoder import GemmaTextEncoder
+from fastvideo.models.ltx2.transformer import LTX2Transformer
+from fastvideo.models.ltx2.video_vae import UNUSED_TENSORS, VideoVAE
+from fastvideo.models.ltx2.vocoder import Vocoder
+
+TEXT_ENCODER_FOLDER = "text_encoder"
+
+_TRANSFORMER_PREFIX = "model.diffusion_model."
+_CONNECTOR_PREFIXES = (
+    f"{_TRANSFORMER_PREFIX}video_embeddings_connector.",
+    f"{_TRANSFORMER_PREFIX}audio_embeddings_connector.",
+)
+_PROJECTION_PREFIX = "text_embedding_projection."
+_AGGREGATES = ("aggregate_embed", "video_aggregate_embed")
+_FLOAT_DTYPES = ("F32", "F16", "BF16")
+
+
+@dataclass
+class LTX2Components:
+    """The loaded parts, in evaluation mode."""
+
+    config: LTX2Config
+    text_encoder: GemmaTextEncoder
+    connectors: TextConnectors
+    transformer: LTX2Transformer
+    video_vae: VideoVAE
+    audio_vae: AudioVAE
+    vocoder: Vocoder
+
+    def modules(self) -> dict[str, nn.Module]:
+        """The parts that hold weights, by name."""
+        return {
+            "text_encoder": self.text_encoder.model,
+            "connectors": self.connectors,
+            "transformer": self.transformer,
+            "video_vae": self.video_vae,
+            "audio_vae": self.audio_vae,
+            "vocoder": self.vocoder,
+        }
+
+
+def checkpoint_file(path: Path) -> Path:
+    """The checkpoint that ``path`` means: the file itself, or the only ``*.safetensors`` file of a folder."""
+    if path.is_dir():
+        files = sorted(path.glob("*.safetensors"))
+        if len(files) != 1:
+            found = ", ".join(file.name for file in files[:5]) or "none"
+            raise CheckpointError(f"expected one *.safetensors file in {path}, found {found}; name the file itself")
+        return files[0]
+    if not path.is_file():
+        raise CheckpointError(f"no checkpoint at {path}: expected a .safetensors file, or a folder with one")
+    return path
+
+
+def split_key(key: str) -> tuple[str, str] | None:
+    """A tensor's part and its name there; None for a tensor that no part knows. Inverse of :func:`official_key`."""
+    if key.startswith(_CONNECTOR_PREFIXES):
+        return "connectors", key.removeprefix(_TRANSFORMER_PREFIX)
+    if key.startswith(_PROJECTION_PREFIX):
+        return "connectors", key
+    prefixes = {
+        "transformer": _TRANSFORMER_PREFIX,
+        "video_vae": "vae.",
+        "audio_vae": "audio_vae.",
+        "vocoder": "vocoder.",
+    }
+    for part, prefix in prefixes.items():
+        if key.startswith(prefix):
+            return part, key.removeprefix(prefix)
+    return None
+
+
+def official_key(part: str, name: str) -> str:
+    """The name that a part's tensor has in an official file."""
+    if part == "connectors":
+        return name if name.startswith(_PROJECTION_PREFIX) else f"{_TRANSFORMER_PREFIX}{name}"
+    prefixes = {
+        "transformer": _TRANSFORMER_PREFIX,
+        "video_vae": "vae.",
+        "audio_vae": "audio_vae.",
+        "vocoder": "vocoder.",
+    }
+    return f"{prefixes[part]}{name}"
+
+
+def load_components(
+    path: Path | str,
+    *,
+    text_encoder_folder: Path | str | None = None,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    dtypes: Mapping[str, torch.dtype] | None = None,
+) -> LTX2Components:
+    """All parts of the checkpoint at ``path``, on ``device``, in ``dtype`` or a part's own of ``dtypes``.
+
+    Tensors are read one by one through a memory map, so loading needs no second copy of the weights. Raises
+    CheckpointError, with the names, for missing, unknown or wrongly shaped tensors.
+    """
+    file = checkpoint_file(Path(path))
+    wanted = dtypes or {}
+    with _opened(file, device) as tensors:
+        config = _config(file, tensors)
+        encoder = GemmaTextEncoder.from_folder(
+            Path(text_encoder_folder) if text_encoder_folder is not None else file.parent / TEXT_ENCODER_FOLDER,
+            device=device,
+            dtype=wanted.get("text_encoder", dtype),
+        )
+        _check_text_encoder(encoder, config)
+        # Modules are made without memory; they take over the tensors of the file.
+        with torch.device("meta"):
+            components = LTX2Components(
+                config=config,
+                text_encoder=encoder,
+                connectors=TextConnectors(config.connectors),
+                transformer=LTX2Transformer(config.transformer),
+                video_vae=VideoVAE(config.video_vae),
+                audio_vae=AudioVAE(config.audio_vae),
+                vocoder=Vocoder(config.vocoder),
+            )
+        modules = {part: module for part, module in components.modules().items() if part != "text_encoder"}
+        names = _matched(file, list(tensors.keys()), modules)
+        for part, module in modules.items():
+            _fill(file, module, names[part], tensors, wanted.get(part, dtype))
+            module.to(device).eval().requires_grad_(False)
+    return components
+
+
+def _opened(file: Path, device: torch.device | str) -> Any:
+    try:
+        return safe_open(str(file), framework="pt", device=str(device))
+    except (SafetensorError, OSError, struct.error) as error:
+        raise CheckpointError(f"{file} is not a readable safetensors file: {error}") from error
+
+
+def _config(file: Path, tensors: Any) -> LTX2Config:
+    """The configuration; the number of the text encoder's hidden states shows only in the projection's width."""
+    try:
+        config = LTX2Config.from_metadata(tensors.metadata() or {})
+    except CheckpointError as error:
+        raise CheckpointError(f"{file}: {error}") from error
+    width = config.connectors.caption_channels
+    keys = set(tensors.keys())
+    for name in _AGGREGATES:
+        key = f"{_PROJECTION_PREFIX}{name}.weight"
+        if key in keys:
+            features = tensors.get_slice(key).get_shape()[-1]
+            if features % width:
+                raise CheckpointError(
+                    f"{file}: {key} reads {features} features, which is no multiple of caption_channels = {width}"
+                )
+            connectors = replace(config.connectors, num_text_hidden_states=features // width)
+            return replace(config, connectors=connectors)
+    raise CheckpointError(f"{file}: missing tensor {_PROJECTION_PREFIX}{_AGGREGATES[0]}.weight, or its per-stream form")
+
+
+def _check_text_encoder(encoder: GemmaTextEncoder, config: LTX2Config) -> None:
+    expected = (config.connectors.caption_channels, config.connectors.num_text_hidden_states)
+    actual = (encoder.hidden_size, encoder.num_hidden_states)
+    if actual != expected:
+        raise CheckpointError(
+            f"the checkpoint was made for a text encoder with {expected[0]} channels and {expected[1]} hidden states; "
+            f"this one has {actual[0]} and {actual[1]}"
+        )
+
+
+def _matched(file: Path, keys: Iterable[str], modules: Mapping[str, nn.Module]) -> dict[str, dict[str, str]]:
+    """For each part, its tensors' names and their keys in the file. Raises when the two sets differ."""
+    names: dict[str, dict[str, str]] = {part: {} for part in modules}
+    unknown = []
+    expected = {part: set(module.state_dict()) for part, module in modules.items()}
+    for key in keys:
+        place = split_key(key)
+        if place is not None and place[1] in expected[place[0]]:
+            names[place[0]][place[1]] = key
+        elif place is None or place[0] != "video_vae" or place[1] not in UNUSED_TENSORS:
+            unknown.append(key)
+    missing = [
+        official_key(part, name) for part in modules for name in sorted(expected[part]) if name not in names[part]
+    ]
+    for what, found in (("missing", missing), ("unknown", sorted(unknown))):
+        if found:
+            more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+            raise CheckpointError(f"{file}: {what} tensors: {', '.join(found[:3])}{more}")
+    return names
+
+
+def _fill(file: Path, module: nn.Module, names: Mapping[str, str], tensors: Any, dtype: torch.dtype) -> None:
+    state: dict[str, Tensor] = {}
+    for name, place in module.state_dict().items():
+        key = names[name]
+        view = tensors.get_slice(key)
+        if list(view.get_shape()) != list(place.shape):
+            raise CheckpointError(f"{file}: {key} has shape {view.get_shape()}, expected {list(place.shape)}")
+        if view.get_dtype() not in _FLOAT_DTYPES:
+            raise CheckpointError(
+                f"{file}: {key} is {view.get_dtype()}; quantised checkpoints are not supported, use the bf16 file"
+            )
+        state[name] = tensors.get_tensor(key).to(dtype)
+    module.load_state_dict(state, strict=True, assign=True)

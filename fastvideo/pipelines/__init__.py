@@ -1,0 +1,1 @@
+"""Pipelines: from a request to frames, sound and a state."""

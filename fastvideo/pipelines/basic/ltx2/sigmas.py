@@ -1,0 +1,75 @@
+"""Noise schedules of LTX-2: the distilled list and its subsets, the shifted schedule, and lists given by a request."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import combinations, pairwise
+
+from fastvideo.api.errors import ConfigValidationError
+
+DISTILLED_SIGMAS = (1.0, 0.99375, 0.9875, 0.98125, 0.975, 0.909375, 0.725, 0.421875, 0.0)
+MAX_DISTILLED_STEPS = len(DISTILLED_SIGMAS) - 1
+
+# The shift that the official one- and two-stage pipelines use whatever the clip's size: that of 4096 tokens.
+_SHIFT_MU = 2.05
+_LAST_SIGMA = 0.1
+# Every distilled value is a multiple of 1/320, so that gaps compare exactly as integers.
+_GRID = 320
+
+
+def schedule(steps: int, sigmas: Sequence[float] | None = None) -> tuple[float, ...]:
+    """``steps`` + 1 noise levels from 1 down to 0; an explicit list wins and sets its own number of steps.
+
+    Up to 8 steps take a subset of the distilled list, more take the shifted schedule.
+    """
+    if sigmas is not None:
+        return explicit_sigmas(sigmas)
+    if steps < 1:
+        raise ConfigValidationError("sampling.num_inference_steps", f"expected at least 1, got {steps}")
+    return distilled_sigmas(steps) if steps <= MAX_DISTILLED_STEPS else shifted_sigmas(steps)
+
+
+def distilled_sigmas(steps: int) -> tuple[float, ...]:
+    """The subset of the distilled list, both ends kept, with the smallest largest gap.
+
+    Among equals the one with the smallest last gap, then the smallest sum of squared gaps, then the earliest entries.
+    """
+    grid = [round(sigma * _GRID) for sigma in DISTILLED_SIGMAS]
+
+    def cost(indices: tuple[int, ...]) -> tuple[int, int, int, tuple[int, ...]]:
+        gaps = [grid[a] - grid[b] for a, b in pairwise(indices)]
+        return max(gaps), gaps[-1], sum(gap * gap for gap in gaps), indices
+
+    last = MAX_DISTILLED_STEPS
+    chosen = min(((0, *middle, last) for middle in combinations(range(1, last), steps - 1)), key=cost)
+    return tuple(DISTILLED_SIGMAS[index] for index in chosen)
+
+
+def shifted_sigmas(steps: int) -> tuple[float, ...]:
+    """An even schedule, shifted towards noise and stretched so that the last level before 0 is 0.1.
+
+    s' = e^mu / (e^mu + 1/s - 1); then 1 - s' is scaled so that its last value becomes 0.9.
+    """
+    shift = math.exp(_SHIFT_MU)
+    shifted = [shift / (shift + 1 / (1 - step / steps) - 1) for step in range(steps)]
+    if steps == 1:
+        return (1.0, 0.0)
+    scale = (1 - shifted[-1]) / (1 - _LAST_SIGMA)
+    return (*(1 - (1 - sigma) / scale for sigma in shifted), 0.0)
+
+
+def explicit_sigmas(sigmas: Sequence[float]) -> tuple[float, ...]:
+    """A request's own list, with a final 0 added where it is missing. Raises ConfigValidationError."""
+    path = "sampling.sigmas"
+    levels = [float(sigma) for sigma in sigmas]
+    if levels and levels[-1] != 0.0:
+        levels.append(0.0)
+    if len(levels) < 2:
+        raise ConfigValidationError(path, "expected at least one noise level above 0")
+    if levels[0] != 1.0:
+        # Generation starts from pure noise, which is what 1.0 says.
+        raise ConfigValidationError(path, f"expected the first level to be 1.0, got {levels[0]:g}")
+    if any(not a > b for a, b in pairwise(levels)):
+        raise ConfigValidationError(path, "expected strictly falling levels")
+    return tuple(levels)
