@@ -190,7 +190,7 @@ def _file_name(session_id: str) -> str:
 
 
 def _to_line(session_id: str, event: str, payload: Mapping[str, Any], ts: float) -> str:
-    record = {"session_id": session_id, "event": event, "ts": ts, "payload": _plain(payload, 0)}
+    record = {"session_id": session_id, "event": event, "ts": _plain(ts, 0), "payload": _plain(payload, 0)}
     return json.dumps(record, allow_nan=False) + "\n"
 
 
