@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from fastvideo.entrypoints.streaming.mock_motion import Path
 from fastvideo.entrypoints.streaming.mock_scene import Rgb, Scene, Shape
+from fastvideo.media.strip import MIN_WIDTH_PX, STRIP_HEIGHT_PX, draw_strip
 
 FADE_FRAMES = 14
 TRAIL_FRAMES = 12
@@ -42,6 +43,7 @@ class Look:
 class SegmentPainter:
     """Paints the frames of one segment, uint8 [n, height, width, 3], RGB; any size from 16x16 pixels.
 
+    Segment and frame number also stand in a machine-readable strip (`media/strip.py`) where the picture is wide enough.
     `trail`: centres of the shape in the frames just before, in parts of the frame, oldest first.
     """
 
@@ -60,7 +62,7 @@ class SegmentPainter:
         caption: str,
     ) -> None:
         self._width, self._height = width_px, height_px
-        self._fps, self._start_s = fps, start_s
+        self._fps, self._start_s, self._segment_index = fps, start_s, segment_index
         self._turn = path.turn
         # Centres in pixels: those of the frames before the segment, then its own.
         self._shown_before = len(trail)
@@ -82,6 +84,9 @@ class SegmentPainter:
         block = np.empty((last - first, self._height, self._width, 3), np.uint8)
         for index in range(first, last):
             self._paint(block[index - first], index)
+        if self._width >= MIN_WIDTH_PX and self._height > STRIP_HEIGHT_PX:
+            rows = block[:, :STRIP_HEIGHT_PX]
+            rows[:] = draw_strip(rows, self._segment_index, first)
         return block
 
     def _paint(self, frame: Bytes, index: int) -> None:
