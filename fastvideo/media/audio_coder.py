@@ -15,9 +15,11 @@ from fastvideo.media.init_segment import AudioTrack
 from fastvideo.media.resampler import Samples
 from fastvideo.media.timeline import AAC_FRAME_SAMPLES, AUDIO_CHANNELS, AUDIO_RATE_HZ
 
-BIT_RATE = 128_000
-# A coder's decisions depend on what it coded before: with four frames of run-up it codes the next as a coder that never
-# stopped would; with fewer the join is audible.
+BIT_RATE = 160_000
+# FFmpeg's "fast" search is the better one at this rate, takes half the time, and hardly depends on what was coded
+# before. With four frames of run-up it codes the next as a coder that never stopped would; the "twoloop" search has
+# not settled by then, and leaves up to a hundred times the error at a join of pure tones.
+_SEARCH = "fast"
 RUN_UP_FRAMES = 4
 
 
@@ -50,6 +52,7 @@ class AudioCoder:
             context.bit_rate = BIT_RATE
             context.time_base = Fraction(1, AUDIO_RATE_HZ)
             context.flags |= Flags.global_header
+            context.options = {"aac_coder": _SEARCH}
             context.open()
         except av.FFmpegError as error:
             raise EncodeError("the AAC coder could not be opened; FFmpeg's libraries are broken or too old") from error
