@@ -35,6 +35,7 @@ ErrorReason: TypeAlias = Literal[
     "draining",
 ]
 CompletionReason: TypeAlias = Literal["segment_cap", "stop_requested", "error"]
+BlockReason: TypeAlias = Literal["paused", "segment_cap", "no_prompt", "cancelled", "worker_failed"]
 
 DEFAULT_MIME = 'video/mp4; codecs="avc1.64001f, mp4a.40.2"'
 MAX_NAME_CHARS = 256
@@ -87,22 +88,24 @@ class SessionInitV2(_Message):
     """The opening message: how the session starts. Keys it does not know are kept in `model_extra`."""
 
     model_config = ConfigDict(extra="allow")
-    __pydantic_extra__: dict[str, JsonValue]
+    __pydantic_extra__: dict[str, JsonValue] = Field(init=False)
 
     type: Literal["session_init_v2"] = "session_init_v2"
-    client_id: Name | None = Field(None, description="The client's own name, for logs.")
-    preset: Name | None = Field(None, description="An inference preset or a name from configs/presets.")
-    preset_label: Name | None = Field(None, description="How the client shows the preset.")
+    client_id: Name | None = Field(default=None, description="The client's own name, for logs.")
+    preset: Name | None = Field(default=None, description="An inference preset or a name from configs/presets.")
+    preset_label: Name | None = Field(default=None, description="How the client shows the preset.")
     curated_prompts: Prompts = Field(default=[], description="Prompts to play, in order, while the user is silent.")
     initial_image: dict[str, JsonValue] | None = Field(
-        None, description="First picture: {mime, name?, data: base64}, at most 32 MiB.", json_schema_extra=_IMAGE_SCHEMA
+        default=None,
+        description="First picture: {mime, name?, data: base64}, at most 32 MiB.",
+        json_schema_extra=_IMAGE_SCHEMA,
     )
-    enhancement_enabled: bool = Field(False, description="Let a language model enrich prompts.")
-    auto_extension_enabled: bool = Field(False, description="Go on with made-up prompts when none is left.")
-    loop_generation_enabled: bool = Field(False, description="Start the curated prompts again at their end.")
-    single_clip_mode: bool = Field(False, description="One clip per request, without a cap.")
-    stream_mode: StreamMode = Field("av_fmp4", description="legacy_jpeg parses and is refused.")
-    continuation_state: StateEnvelope | None = Field(None, description="Where the first segment goes on from.")
+    enhancement_enabled: bool = Field(default=False, description="Let a language model enrich prompts.")
+    auto_extension_enabled: bool = Field(default=False, description="Go on with made-up prompts when none is left.")
+    loop_generation_enabled: bool = Field(default=False, description="Start the curated prompts again at their end.")
+    single_clip_mode: bool = Field(default=False, description="One clip per request, without a cap.")
+    stream_mode: StreamMode = Field(default="av_fmp4", description="legacy_jpeg parses and is refused.")
+    continuation_state: StateEnvelope | None = Field(default=None, description="Where the first segment goes on from.")
 
     @model_validator(mode="after")
     def _extra_is_small(self) -> SessionInitV2:
@@ -126,11 +129,11 @@ class SegmentPromptSource(_Message):
 
     type: Literal["segment_prompt_source"] = "segment_prompt_source"
     prompt: Text = Field(description="What the segment shows.")
-    negative_prompt: Text | None = Field(None, description="What it avoids; an empty string clears the default.")
-    source: PromptSource = Field("user", description="Who wrote the prompt.")
-    seed: Int64 | None = Field(None, description="Seed of this segment.")
-    num_inference_steps: Int64 | None = Field(None, description="Denoising steps of this segment.")
-    guidance_scale: float | None = Field(None, description="Guidance of this segment.")
+    negative_prompt: Text | None = Field(default=None, description="What it avoids; empty clears the default.")
+    source: PromptSource = Field(default="user", description="Who wrote the prompt.")
+    seed: Int64 | None = Field(default=None, description="Seed of this segment.")
+    num_inference_steps: Int64 | None = Field(default=None, description="Denoising steps of this segment.")
+    guidance_scale: float | None = Field(default=None, description="Guidance of this segment.")
     request_id: Name | None = _added("Asks for prompt_status messages that carry this id.")
 
 
@@ -254,7 +257,7 @@ class Ltx2StreamStart(_Message):
     """The session is active; sizes are those of the segments to come."""
 
     type: Literal["ltx2_stream_start"] = "ltx2_stream_start"
-    preset: str | None = Field(None, description="The preset of the opening message.")
+    preset: str | None = Field(default=None, description="The preset of the opening message.")
     width: int = Field(description="Picture width in pixels.")
     height: int = Field(description="Picture height in pixels.")
     fps: int = Field(description="Frames per second.")
@@ -279,7 +282,7 @@ class StepComplete(_Message):
     segment_idx: int = Field(description="The running segment.")
     step: int = Field(description="Steps done.")
     total_steps: int = Field(description="Steps of this stage.")
-    stage: str = Field("denoise", description="What is being done.")
+    stage: str = Field(default="denoise", description="What is being done.")
 
 
 class MediaInit(_Message):
@@ -287,9 +290,9 @@ class MediaInit(_Message):
 
     type: Literal["media_init"] = "media_init"
     segment_idx: int = Field(description="The segment.")
-    mime: str = Field(DEFAULT_MIME, description="True type of the coded stream, for a SourceBuffer.")
+    mime: str = Field(default=DEFAULT_MIME, description="True type of the coded stream, for a SourceBuffer.")
     stream_id: str = Field(description="The same for the whole timeline.")
-    mode: Literal["av_fmp4"] = Field("av_fmp4", description="Sound and picture in one fragmented MP4.")
+    mode: Literal["av_fmp4"] = Field(default="av_fmp4", description="Sound and picture in one fragmented MP4.")
 
 
 class MediaSegmentComplete(_Message):
@@ -299,8 +302,8 @@ class MediaSegmentComplete(_Message):
     segment_idx: int = Field(description="The segment.")
     stream_id: str = Field(description="The timeline.")
     chunks: int = Field(description="Fragments sent, without the init segment.")
-    duration_ms: float | None = Field(None, description="Coded duration of the picture.")
-    pts_base_ms: float | None = Field(None, description="Where the segment starts on the timeline.")
+    duration_ms: float | None = Field(default=None, description="Coded duration of the picture.")
+    pts_base_ms: float | None = Field(default=None, description="Where the segment starts on the timeline.")
     bytes: int | None = _added("Bytes sent, with the init segment.")
     first_sequence: int | None = _added("Sequence number of its first fragment.")
     last_sequence: int | None = _added("Sequence number of its last fragment.")
@@ -309,13 +312,13 @@ class MediaSegmentComplete(_Message):
 class SegmentTimings(_Message):
     """Where a segment's time went, in milliseconds; a part that did not happen is absent."""
 
-    queue: float | None = Field(None, description="Waiting for the worker.")
-    text: float | None = Field(None, description="Text encoding.")
-    denoise: float | None = Field(None, description="Denoising.")
-    refine: float | None = Field(None, description="Second, larger pass.")
-    decode: float | None = Field(None, description="Latents to picture and sound.")
-    encode: float | None = Field(None, description="Picture and sound to fragments.")
-    first_fragment: float | None = Field(None, description="Start of the segment to its first fragment.")
+    queue: float | None = Field(default=None, description="Waiting for the worker.")
+    text: float | None = Field(default=None, description="Text encoding.")
+    denoise: float | None = Field(default=None, description="Denoising.")
+    refine: float | None = Field(default=None, description="Second, larger pass.")
+    decode: float | None = Field(default=None, description="Latents to picture and sound.")
+    encode: float | None = Field(default=None, description="Picture and sound to fragments.")
+    first_fragment: float | None = Field(default=None, description="Start of the segment to its first fragment.")
 
 
 class Ltx2SegmentComplete(_Message):
@@ -324,7 +327,7 @@ class Ltx2SegmentComplete(_Message):
     type: Literal["ltx2_segment_complete"] = "ltx2_segment_complete"
     segment_idx: int = Field(description="The segment.")
     generation_time_ms: float = Field(description="Time in the worker.")
-    e2e_latency_ms: float | None = Field(None, description="Request to last byte handed to the socket.")
+    e2e_latency_ms: float | None = Field(default=None, description="Request to last byte handed to the socket.")
     timings: SegmentTimings | None = _added("The parts of that time.")
 
 
@@ -332,7 +335,7 @@ class Ltx2StreamComplete(_Message):
     """Nothing more will come; the close follows."""
 
     type: Literal["ltx2_stream_complete"] = "ltx2_stream_complete"
-    reason: CompletionReason = Field("stop_requested", description="Why it ended.")
+    reason: CompletionReason = Field(default="stop_requested", description="Why it ended.")
 
 
 class SessionTimeout(_Message):
@@ -361,9 +364,9 @@ class ErrorMessage(_Message):
     """Something went wrong; a close follows when the session cannot go on."""
 
     type: Literal["error"] = "error"
-    code: ErrorCode = Field("internal_error", description="One of seven documented values.")
+    code: ErrorCode = Field(default="internal_error", description="One of seven documented values.")
     message: str = Field(description="A sentence for a person.")
-    retryable: bool = Field(False, description="The same request may succeed later.")
+    retryable: bool = Field(default=False, description="The same request may succeed later.")
     reason: ErrorReason | None = _added("Refines the code.")
     retry_after: float | None = _added("Seconds to wait before trying again.")
 
@@ -376,7 +379,7 @@ class PromptStatus(_Message):
     type: Literal["prompt_status"] = "prompt_status"
     request_id: str = Field(description="The id of the prompt.")
     status: Literal["pending", "applied", "rejected"] = Field(description="Waiting, used by a segment, or refused.")
-    reason: str | None = Field(None, description="Why it was refused.")
+    reason: str | None = Field(default=None, description="Why it was refused.")
 
 
 class SegmentCancelled(_Message):
@@ -394,7 +397,7 @@ class GenerationBlocked(_Message):
     model_config = ConfigDict(json_schema_extra=ADDED)
 
     type: Literal["generation_blocked"] = "generation_blocked"
-    reason: str | None = Field(None, description="What it waits for.")
+    reason: BlockReason | None = Field(default=None, description="What holds it.")
 
 
 class GenerationResumed(_Message):

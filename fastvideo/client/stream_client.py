@@ -1,0 +1,262 @@
+"""The asyncio client: one connection to `WS /v1/stream`."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self, TypeVar
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from fastvideo.client.errors import SegmentStopped, StreamClosed, StreamError
+from fastvideo.client.stream_protocol import Event, InitSegment, MediaFragment, StreamProtocol
+from fastvideo.entrypoints.streaming.protocol import (
+    ClientMessage,
+    ContinuationStateSnapshot,
+    ErrorMessage,
+    GenerationPausedUpdated,
+    Ltx2SegmentComplete,
+    Ltx2SegmentStart,
+    Ltx2StreamComplete,
+    Ltx2StreamStart,
+    MediaSegmentComplete,
+    Ping,
+    PlaybackStatus,
+    Pong,
+    PromptStatus,
+    SegmentCancel,
+    SegmentCancelled,
+    SegmentPromptSource,
+    SessionInitV2,
+    SessionStop,
+    SnapshotState,
+    encode_client_message,
+)
+
+# A snapshot is at most 40 MB of JSON.
+MAX_MESSAGE_BYTES = 64 << 20
+OPEN_TIMEOUT_S = 10.0
+
+Answer = TypeVar("Answer", Ltx2StreamStart, Ltx2StreamComplete, ContinuationStateSnapshot, Pong)
+
+
+@dataclass
+class ReceivedSegment:
+    """A whole segment: its init segment, fragments in order, and the messages that framed it."""
+
+    start: Ltx2SegmentStart
+    init: InitSegment | None = None
+    fragments: list[MediaFragment] = field(default_factory=list)
+    media_complete: MediaSegmentComplete | None = None
+    complete: Ltx2SegmentComplete | None = None
+
+    @property
+    def media(self) -> bytes:
+        """The segment as one playable file."""
+        return (self.init.data if self.init else b"") + b"".join(part.data for part in self.fragments)
+
+
+class StreamClient:
+    """A session on a server: send prompts, iterate over events.
+
+    Nothing is read ahead of whoever iterates or waits, so a slow reader slows the server down. Several tasks may wait
+    at once; what one of them reads past stays there for the iteration, in order.
+    """
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self._connection = connection
+        self._reading = asyncio.Lock()
+        self._events: deque[Event] = deque()
+        self._watchers: list[Callable[[Event], None]] = []
+        self.protocol = StreamProtocol()
+
+    @classmethod
+    async def connect(
+        cls, url: str, opening: SessionInitV2 | None = None, *, open_timeout_s: float = OPEN_TIMEOUT_S
+    ) -> Self:
+        """Connect to `ws://host:port/v1/stream` and send the opening message; raises OSError or TimeoutError."""
+        connection = await connect(url, compression=None, max_size=MAX_MESSAGE_BYTES, open_timeout=open_timeout_s)
+        client = cls(connection)
+        await client.send(opening if opening is not None else SessionInitV2())
+        return client
+
+    async def started(self) -> Ltx2StreamStart:
+        """Wait until the session is active; raises StreamError when the server refuses it."""
+        return self.protocol.start or await self._wait_for(Ltx2StreamStart)
+
+    async def send(self, message: ClientMessage) -> None:
+        """Send any client message; raises StreamClosed."""
+        try:
+            await self._connection.send(encode_client_message(message))
+        except ConnectionClosed:
+            raise self._closed() from None
+
+    async def prompt(
+        self,
+        prompt: str,
+        *,
+        negative_prompt: str | None = None,
+        seed: int | None = None,
+        num_inference_steps: int | None = None,
+        guidance_scale: float | None = None,
+    ) -> str:
+        """Ask for a segment; returns the `request_id` that `prompt_status` messages about it carry."""
+        request_id = uuid.uuid4().hex
+        message = SegmentPromptSource(
+            prompt=prompt,
+            negative_prompt=negative_prompt,
+            seed=seed,
+            num_inference_steps=num_inference_steps,
+            guidance_scale=guidance_scale,
+            request_id=request_id,
+        )
+        await self.send(message)
+        return request_id
+
+    async def cancel(self) -> None:
+        """Stop the running segment; the session goes on."""
+        await self.send(SegmentCancel())
+
+    async def stop(self) -> Ltx2StreamComplete:
+        """End the stream cleanly and wait for its completing message."""
+        return self.protocol.ending or await self._ask(SessionStop(), Ltx2StreamComplete)
+
+    async def pause(self, paused: bool = True) -> None:
+        """Hold generation after the running segment, or let it go on."""
+        await self.send(GenerationPausedUpdated(paused=paused))
+
+    async def snapshot(self) -> ContinuationStateSnapshot:
+        """The session's state, also while a segment runs; raises StreamError when there is none yet."""
+        return await self._ask(SnapshotState(), ContinuationStateSnapshot, fails=True)
+
+    async def ping(self) -> None:
+        """One round trip to the server's session, also while a segment runs."""
+        await self._ask(Ping(id=uuid.uuid4().hex), Pong)
+
+    async def report_playback(self, position_ms: float, buffered_ms: float, stalls: int) -> None:
+        """Tell the server where the viewer is."""
+        await self.send(PlaybackStatus(position_ms=position_ms, buffered_ms=buffered_ms, stalls=stalls))
+
+    async def segment(self, prompt: str) -> ReceivedSegment:
+        """Ask for one segment and collect it. Raises StreamError or SegmentStopped; consumes the events in between."""
+        request_id = await self.prompt(prompt)
+        received: ReceivedSegment | None = None
+        ours = False
+        async for event in self:
+            match event:
+                case PromptStatus(request_id=about) if about == request_id:
+                    if event.status == "rejected":
+                        raise SegmentStopped(f"the prompt was rejected: {event.reason or 'no reason given'}")
+                    ours = event.status == "applied"
+                case Ltx2SegmentStart():
+                    received = ReceivedSegment(event)
+                case InitSegment() if received:
+                    received.init = event
+                case MediaFragment() if received:
+                    received.fragments.append(event)
+                case MediaSegmentComplete() if received:
+                    received.media_complete = event
+                case Ltx2SegmentComplete() if received:
+                    received.complete = event
+                    if ours:
+                        return received
+                case SegmentCancelled() if ours:
+                    raise SegmentStopped(f"segment {event.segment_idx} was cancelled")
+                case ErrorMessage():
+                    raise StreamError(event)
+        raise self._closed()
+
+    async def receive(self) -> Event:
+        """The next event; raises StreamClosed at the end of the connection, ProtocolViolation on nonsense."""
+        await self._read(until=lambda: bool(self._events))
+        return self._events.popleft()
+
+    async def __aiter__(self) -> AsyncIterator[Event]:
+        """Events until the connection closes; `close_code` then says how."""
+        while True:
+            try:
+                event = await self.receive()
+            except StreamClosed:
+                return
+            yield event
+
+    @property
+    def close_code(self) -> int | None:
+        """How the connection was closed, or None while it is open."""
+        return self._connection.close_code
+
+    @property
+    def close_reason(self) -> str | None:
+        """Why the connection was closed, or None while it is open."""
+        return self._connection.close_reason
+
+    async def close(self) -> None:
+        """Leave: the server ends the session at once. May be called again."""
+        await self._connection.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def _ask(self, question: ClientMessage, answer: type[Answer], *, fails: bool = False) -> Answer:
+        found: list[Answer | ErrorMessage] = []
+        with self._watching(answer, found, fails):
+            await self.send(question)
+            return await self._first(found)
+
+    async def _wait_for(self, answer: type[Answer]) -> Answer:
+        found: list[Answer | ErrorMessage] = []
+        with self._watching(answer, found, True):
+            return await self._first(found)
+
+    async def _first(self, found: list[Answer | ErrorMessage]) -> Answer:
+        await self._read(until=lambda: bool(found))
+        first = found[0]
+        if isinstance(first, ErrorMessage):
+            raise StreamError(first)
+        return first
+
+    @contextmanager
+    def _watching(self, answer: type[Answer], found: list[Answer | ErrorMessage], fails: bool) -> Iterator[None]:
+        def watch(event: Event) -> None:
+            if isinstance(event, answer) or (fails and isinstance(event, ErrorMessage)):
+                found.append(event)
+
+        self._watchers.append(watch)
+        try:
+            yield
+        finally:
+            self._watchers.remove(watch)
+
+    async def _read(self, until: Callable[[], bool]) -> None:
+        # One task reads at a time; each looks again for what it wants after another has read.
+        while not until():
+            async with self._reading:
+                if until():
+                    return
+                try:
+                    frame = await self._connection.recv()
+                except ConnectionClosed:
+                    raise self._closed() from None
+                event: Event
+                if isinstance(frame, str):
+                    event = self.protocol.receive_text(frame)
+                else:
+                    event = self.protocol.receive_bytes(frame)
+                self._events.append(event)
+                for watch in self._watchers:
+                    watch(event)
+
+    def _closed(self) -> StreamClosed:
+        connection = self._connection
+        return StreamClosed(connection.close_code or 1006, connection.close_reason or "", self.protocol.last_error)
