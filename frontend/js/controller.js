@@ -1,0 +1,406 @@
+import { Connection } from "./connection.js";
+import { FileProblem, fileName, readStartImage, saveFile } from "./files.js";
+import { isInitSegment, sameBytes } from "./media/boxes.js";
+import { Recording } from "./media/recording.js";
+import * as sessions from "./session.js";
+import { MAX_SNAPSHOT_BYTES, SnapshotError, readSnapshot, writeSnapshot } from "./snapshot_file.js";
+import { problemWords } from "./wording.js";
+
+/**
+ * @typedef {import("./protocol.js").ServerMessage} ServerMessage
+ * @typedef {import("./state.js").AppState} AppState
+ * @typedef {import("./state.js").Toggle} Toggle
+ */
+
+const RECORDING_LIMIT_BYTES = 512 * 1024 * 1024;
+const STATUS_EVERY_MS = 1000;
+const PING_EVERY_MS = 5000;
+
+/** Turns what the viewer does into messages, and what the server sends into state and media. */
+export class Controller {
+  #store;
+  #player;
+  #url;
+  #clientId;
+  /** @type {Connection | null} */
+  #connection = null;
+  #recording = new Recording({ limit_bytes: RECORDING_LIMIT_BYTES });
+  /** @type {Uint8Array<ArrayBuffer> | null} */
+  #init = null;
+  /** @type {{requestId: string, text: string}[]} prompts that wait for the stream to start */
+  #waiting = [];
+  #requests = 0;
+  #pings = 0;
+  /** @type {Map<number, number>} when each ping left */
+  #pinged = new Map();
+  #timers = [0, 0];
+
+  /**
+   * @param {object} parts
+   * @param {import("./store.js").Store<AppState>} parts.store
+   * @param {import("./media/player.js").Player} parts.player
+   * @param {string} parts.url of the stream
+   * @param {string} parts.clientId
+   */
+  constructor({ store, player, url, clientId }) {
+    this.#store = store;
+    this.#player = player;
+    this.#url = url;
+    this.#clientId = clientId;
+    player.addEventListener("change", () => store.update((state) => ({ ...state, playback: player.stats })));
+    player.addEventListener("firstframe", () => this.#changeSession((session) => sessions.firstFrameShown(session, performance.now())));
+    player.addEventListener("problem", (event) => this.#mediaFailed(/** @type {CustomEvent} */ (event).detail));
+    store.watch(
+      (state) => sessions.isExpecting(state.session),
+      (expecting) => player.setExpecting(expecting),
+    );
+  }
+
+  /**
+   * Sends a prompt, and starts a stream when none is there.
+   * @param {string} text
+   */
+  submit(text) {
+    const prompt = text.trim();
+    if (!prompt) return;
+    const { session, snapshot } = this.#store.state;
+    if (!sessions.isOpen(session) || session.stopping || snapshot) this.#begin([]);
+    this.#ask(prompt);
+  }
+
+  /** Plays the prompts of the chosen preset, one after the other. */
+  playStory() {
+    const { presets, preset, session, snapshot } = this.#store.state;
+    const prompts = presets.find((one) => one.name === preset)?.prompts ?? [];
+    if (prompts.length === 0) return;
+    if (sessions.isOpen(session) && !snapshot) this.#send({ type: "seed_prompts_updated", seed_prompts: prompts });
+    else this.#begin(prompts);
+  }
+
+  /** Starts over with what started the last stream. */
+  startAgain() {
+    const { lastStart, session } = this.#store.state;
+    const prompt = lastStart?.prompt || session.segments[0]?.prompt;
+    this.#begin(lastStart?.story ?? []);
+    if (prompt && !lastStart?.story.length) this.#ask(prompt);
+  }
+
+  /** @param {Toggle} name @param {boolean} on */
+  setToggle(name, on) {
+    this.#store.update((state) => ({ ...state, toggles: { ...state.toggles, [name]: on } }));
+    if (this.#store.state.session.phase !== "active") return;
+    if (name === "keepGoing") this.#send({ type: "auto_extension_updated", enabled: on });
+    if (name === "loop") this.#send({ type: "loop_generation_updated", enabled: on });
+  }
+
+  /** @param {string} name */
+  choosePreset(name) {
+    this.#store.update((state) => {
+      const toggles = state.presets.find((preset) => preset.name === name)?.toggles ?? {};
+      return {
+        ...state,
+        preset: name,
+        toggles: sessions.isOpen(state.session)
+          ? state.toggles
+          : {
+              keepGoing: toggles.auto_extension ?? false,
+              loop: toggles.loop_generation ?? false,
+              singleClip: toggles.single_clip_mode ?? false,
+            },
+      };
+    });
+  }
+
+  /** @param {Partial<AppState["advanced"]>} change */
+  setAdvanced(change) {
+    this.#store.update((state) => ({ ...state, advanced: { ...state.advanced, ...change } }));
+  }
+
+  /** @param {File} file */
+  async chooseImage(file) {
+    await this.#withFile("The start image could not be used", async () => {
+      const image = await readStartImage(file);
+      this.removeImage();
+      this.#store.update((state) => ({ ...state, image }));
+    });
+  }
+
+  removeImage() {
+    const { image } = this.#store.state;
+    if (!image) return;
+    URL.revokeObjectURL(image.preview);
+    this.#store.update((state) => ({ ...state, image: null }));
+  }
+
+  /** @param {File} file */
+  async openSnapshot(file) {
+    await this.#withFile("The snapshot could not be used", async () => {
+      if (file.size > MAX_SNAPSHOT_BYTES) throw new FileProblem("This file is too large for a snapshot.");
+      const snapshot = readSnapshot(await file.text());
+      this.#store.update((state) => ({ ...state, snapshot: { ...snapshot, name: file.name } }));
+    });
+  }
+
+  removeSnapshot() {
+    this.#store.update((state) => ({ ...state, snapshot: null }));
+  }
+
+  saveSnapshot() {
+    this.#send({ type: "snapshot_state" });
+  }
+
+  /** @param {boolean} paused */
+  pauseGeneration(paused) {
+    if (this.#store.state.session.phase !== "active") return;
+    this.#send({ type: "generation_paused_updated", paused });
+    this.#changeSession((session) => sessions.pauseAsked(session, paused));
+  }
+
+  cancelSegment() {
+    const { session } = this.#store.state;
+    if (session.cancelling || !sessions.runningSegment(session)) return;
+    this.#send({ type: "segment_cancel" });
+    this.#changeSession(sessions.cancelAsked);
+  }
+
+  /** Ends the stream; while it has not begun, leaves the queue. */
+  stop() {
+    const { session } = this.#store.state;
+    if (!sessions.isOpen(session) || session.stopping) return;
+    if (session.phase === "active") {
+      this.#send({ type: "session_stop" });
+      this.#changeSession(sessions.stopAsked);
+      return;
+    }
+    this.#leave();
+    this.#changeSession(() => sessions.newSession());
+  }
+
+  async download() {
+    try {
+      saveFile(await this.#recording.file(), fileName(new Date(), "mp4"));
+    } catch (problem) {
+      console.error(problem);
+      this.#notify("bad", "Nothing to save yet", "Wait until the first segment plays, then try again.");
+    }
+  }
+
+  /** @param {string} requestId */
+  dismissPrompt(requestId) {
+    this.#changeSession((session) => sessions.promptDismissed(session, requestId));
+  }
+
+  /** @param {number} id */
+  dismissNotice(id) {
+    this.#store.update((state) => ({ ...state, notices: state.notices.filter((notice) => notice.id !== id) }));
+  }
+
+  /** @param {string[]} story prompts that play by themselves */
+  #begin(story) {
+    this.#leave();
+    this.#player.close();
+    this.#recording = new Recording({ limit_bytes: RECORDING_LIMIT_BYTES });
+    this.#init = null;
+    this.#store.update((state) => ({
+      ...state,
+      session: sessions.connect(performance.now()),
+      recording: { bytes: 0, dropped: 0 },
+      lastStart: { prompt: "", story },
+      notices: [],
+    }));
+    /** @type {Connection} */
+    const connection = new Connection(this.#url, {
+      open: () => this.#opened(story),
+      message: (message) => this.#received(message),
+      media: (bytes) => this.#gotMedia(bytes),
+      close: (close) => this.#closed(close),
+    });
+    this.#connection = connection;
+    this.#timers = [setInterval(() => this.#tellPlayback(), STATUS_EVERY_MS), setInterval(() => this.#ping(), PING_EVERY_MS)];
+  }
+
+  /** @param {string[]} story */
+  #opened(story) {
+    const { presets, preset, toggles, image, snapshot } = this.#store.state;
+    const chosen = presets.find((one) => one.name === preset);
+    this.#send({
+      type: "session_init_v2",
+      client_id: this.#clientId,
+      ...(chosen && { preset: chosen.name, preset_label: chosen.label }),
+      curated_prompts: story,
+      ...(image && { initial_image: { mime: image.mime, name: image.name, data: image.data } }),
+      auto_extension_enabled: toggles.keepGoing,
+      loop_generation_enabled: toggles.loop,
+      single_clip_mode: toggles.singleClip,
+      ...(snapshot && { continuation_state: snapshot.state }),
+    });
+    this.#store.update((state) => ({ ...state, snapshot: null }));
+  }
+
+  /** @param {string} text */
+  #ask(text) {
+    this.#requests += 1;
+    const prompt = { requestId: `p${this.#requests}`, text };
+    this.#changeSession((session) => sessions.promptSent(session, prompt));
+    this.#store.update((state) => ({
+      ...state,
+      lastStart: state.lastStart && { ...state.lastStart, prompt: state.lastStart.prompt || text },
+    }));
+    if (this.#store.state.session.phase === "active") this.#sendPrompt(prompt);
+    else this.#waiting.push(prompt);
+  }
+
+  /** @param {{requestId: string, text: string}} prompt */
+  #sendPrompt({ requestId, text }) {
+    const { seed, steps, negative } = this.#store.state.advanced;
+    this.#send({
+      type: "segment_prompt_source",
+      prompt: text,
+      source: "user",
+      request_id: requestId,
+      ...(seed !== null && { seed }),
+      ...(steps !== null && { num_inference_steps: steps }),
+      ...(negative && { negative_prompt: negative }),
+    });
+  }
+
+  /** @param {import("./protocol.js").ClientMessage} message */
+  #send(message) {
+    this.#connection?.send(message);
+  }
+
+  /** @param {ServerMessage} message */
+  #received(message) {
+    const now_ms = performance.now();
+    if (message.type === "pong") {
+      this.#ponged(Number(message.id), now_ms);
+      return;
+    }
+    this.#changeSession((session) => sessions.receive(session, message, now_ms));
+    const { session } = this.#store.state;
+    switch (message.type) {
+      case "ltx2_stream_start":
+        for (const prompt of this.#waiting.splice(0)) this.#sendPrompt(prompt);
+        this.#ping();
+        return;
+      case "media_init":
+        if (message.mime) this.#player.open(message.mime);
+        return;
+      case "continuation_state_snapshot":
+        this.#saveState(message.state);
+        return;
+      case "ltx2_stream_complete":
+      case "session_timeout":
+        this.#player.finish();
+        return;
+      case "error": {
+        // Before the stream starts the close follows, and the ending tells the same.
+        if (session.phase !== "active" || !session.problem) return;
+        const { title, detail } = problemWords(session.problem);
+        this.#notify("bad", title, detail);
+      }
+    }
+  }
+
+  /** @param {Uint8Array<ArrayBuffer>} bytes */
+  #gotMedia(bytes) {
+    this.#recording.accept(bytes);
+    const { bytes: size, dropped } = this.#recording;
+    this.#store.update((state) => ({ ...state, recording: { bytes: size, dropped } }));
+    if (isInitSegment(bytes)) {
+      // Every segment opens with its init segment, so that others can join there; the same one again has nothing to say.
+      if (this.#init && sameBytes(this.#init, bytes)) return;
+      this.#init = bytes;
+    }
+    this.#player.append(bytes);
+  }
+
+  /** @param {{code: number, opened: boolean}} close */
+  #closed(close) {
+    this.#leave();
+    this.#changeSession((session) => sessions.connectionClosed(session, close));
+    this.#player.finish();
+  }
+
+  #leave() {
+    for (const timer of this.#timers) clearInterval(timer);
+    this.#connection?.abandon();
+    this.#connection = null;
+    this.#waiting = [];
+    this.#pinged.clear();
+  }
+
+  #tellPlayback() {
+    const { session, playback } = this.#store.state;
+    if (session.phase !== "active" || playback.state === "empty") return;
+    const { position_s, ahead_s, stalls } = this.#player.stats;
+    this.#send({
+      type: "playback_status",
+      position_ms: Math.round(position_s * 1000),
+      buffered_ms: Math.round((position_s + ahead_s) * 1000),
+      stalls,
+    });
+  }
+
+  #ping() {
+    if (this.#store.state.session.phase !== "active") return;
+    this.#pings += 1;
+    this.#pinged.set(this.#pings, performance.now());
+    this.#send({ type: "ping", id: this.#pings });
+  }
+
+  /** @param {number} id @param {number} now_ms */
+  #ponged(id, now_ms) {
+    const sent_ms = this.#pinged.get(id);
+    if (sent_ms === undefined) return;
+    this.#pinged.delete(id);
+    this.#changeSession((session) => sessions.roundTripMeasured(session, now_ms - sent_ms));
+  }
+
+  /** @param {import("./snapshot_file.js").StateEnvelope} state */
+  #saveState(state) {
+    const now = new Date();
+    const prompt = this.#store.state.session.segments.at(-1)?.prompt ?? "";
+    const text = writeSnapshot({ state, prompt }, now);
+    const name = fileName(now, "snapshot.json");
+    saveFile(new Blob([text], { type: "application/json" }), name);
+    this.#notify("good", "Snapshot saved", "Open it under Advanced to go on from this moment.");
+  }
+
+  /** @param {unknown} problem */
+  #mediaFailed(problem) {
+    console.error(problem);
+    const unsupported = problem instanceof DOMException && problem.name === "NotSupportedError";
+    this.#notify(
+      "bad",
+      unsupported ? "This browser can't play the stream" : "Playback broke down",
+      unsupported ? "Use a current Chrome, Edge, Firefox or Safari." : "Stop, then start again. What has arrived can still be downloaded.",
+    );
+  }
+
+  /** @param {string} title @param {() => Promise<void>} read */
+  async #withFile(title, read) {
+    try {
+      await read();
+    } catch (problem) {
+      if (!(problem instanceof FileProblem || problem instanceof SnapshotError)) throw problem;
+      this.#notify("bad", title, problem.message);
+    }
+  }
+
+  /** @param {"good" | "bad"} tone @param {string} title @param {string} detail */
+  #notify(tone, title, detail) {
+    this.#store.update((state) => {
+      const id = state.noticeCount + 1;
+      return { ...state, noticeCount: id, notices: [...state.notices.slice(-2), { id, tone, title, detail }] };
+    });
+  }
+
+  /** @param {(session: sessions.Session) => sessions.Session} change */
+  #changeSession(change) {
+    this.#store.update((state) => {
+      const session = change(state.session);
+      return session === state.session ? state : { ...state, session };
+    });
+  }
+}

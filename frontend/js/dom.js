@@ -1,0 +1,56 @@
+/** The few DOM helpers that views share. */
+
+/**
+ * @template {Element} T
+ * @param {string} id
+ * @param {new () => T} Kind
+ * @returns {T} the element of the page with this id
+ */
+export function byId(id, Kind) {
+  const element = document.getElementById(id);
+  if (!(element instanceof Kind)) throw new TypeError(`expected a ${Kind.name} with the id "${id}" in index.html`);
+  return element;
+}
+
+/**
+ * @template {keyof HTMLElementTagNameMap} K
+ * @param {K} tag
+ * @param {Record<string, string | number | boolean | null>} [attributes] null and false leave an attribute out
+ * @param {...(Node | string)} children
+ * @returns {HTMLElementTagNameMap[K]}
+ */
+export function el(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value !== null && value !== false) element.setAttribute(name, value === true ? "" : String(value));
+  }
+  element.append(...children);
+  return element;
+}
+
+const SVG = "http://www.w3.org/2000/svg";
+
+/** @param {string} name of a symbol in assets/icons.svg */
+export function icon(name) {
+  const svg = document.createElementNS(SVG, "svg");
+  svg.setAttribute("class", "icon");
+  svg.setAttribute("aria-hidden", "true");
+  const use = document.createElementNS(SVG, "use");
+  setIcon(use, name);
+  svg.append(use);
+  return svg;
+}
+
+/** @param {Element} use @param {string} name */
+export function setIcon(use, name) {
+  const address = `assets/icons.svg#${name}`;
+  if (use.getAttribute("href") !== address) use.setAttribute("href", address);
+}
+
+/** @param {Element} element @param {string} text */
+export function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+/** @param {Element} element @param {string} name @param {boolean} on */
+export const setFlag = (element, name, on) => void element.toggleAttribute(name, on);

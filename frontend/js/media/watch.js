@@ -1,0 +1,113 @@
+/**
+ * Decides, from a look at the player every quarter second and at each `waiting` event, whether playback starts, waits, jumps or goes on.
+ *
+ * @typedef {"starting" | "playing" | "stalled" | "idle" | "paused"} PlaybackState
+ * @typedef {object} Look
+ * @property {number} now_ms
+ * @property {number} position_s
+ * @property {number} ahead_s what can be played from the position without a hole
+ * @property {number | null} next_s where the next range begins behind a hole
+ * @property {boolean} wanted the viewer wants playback
+ * @property {boolean} expecting more media was asked for and has not all arrived
+ * @property {boolean} waiting the media element said that it ran dry
+ * @property {boolean} seeking
+ * @typedef {{act: "none" | "play" | "hold"} | {act: "jump", to_s: number}} Decision
+ */
+
+export const START_BUFFER_S = 0.5;
+/** Below this a range is a leftover at the end of the stream; starting on it would run dry at once. */
+const LEFTOVER_S = 0.1;
+/** A player that stands still for this long with media in front of it is pushed. */
+const FROZEN_MS = 3000;
+const PUSH_S = 0.05;
+
+export class PlaybackWatch {
+  /** @type {PlaybackState} */
+  #state = "starting";
+  #stalls = 0;
+  #stalled_ms = 0;
+  #idles = 0;
+  #jumps = 0;
+  /** @type {number | null} */
+  #stalled_since_ms = null;
+  #moved_ms = 0;
+  #last_s = -1;
+
+  get state() {
+    return this.#state;
+  }
+
+  get counts() {
+    return { stalls: this.#stalls, stalled_ms: this.#stalled_ms, idles: this.#idles, jumps: this.#jumps };
+  }
+
+  /**
+   * @param {Look} look
+   * @returns {Decision}
+   */
+  observe(look) {
+    if (look.position_s !== this.#last_s) {
+      this.#last_s = look.position_s;
+      this.#moved_ms = look.now_ms;
+    }
+    if (this.#stalled_since_ms !== null) {
+      this.#stalled_ms += look.now_ms - this.#stalled_since_ms;
+      this.#stalled_since_ms = look.now_ms;
+    }
+    if (!look.wanted) {
+      this.#enter("paused", look);
+      return { act: "none" };
+    }
+    if (look.seeking) return { act: "none" };
+    return this.#state === "playing" ? this.#whilePlaying(look) : this.#whileStanding(look);
+  }
+
+  /** @param {Look} look @returns {Decision} */
+  #whilePlaying(look) {
+    if (look.ahead_s < LEFTOVER_S && (look.waiting || this.#stoodFor(look) > 300)) {
+      // The stream only ever goes forward: a hole with media behind it will never be filled.
+      if (look.next_s !== null) return this.#jump(look.next_s, look);
+      if (look.expecting) this.#stalls += 1;
+      else this.#idles += 1;
+      this.#enter(look.expecting ? "stalled" : "idle", look);
+      return { act: "hold" };
+    }
+    if (look.ahead_s >= START_BUFFER_S && this.#stoodFor(look) > FROZEN_MS) {
+      return this.#jump(look.position_s + PUSH_S, look);
+    }
+    return { act: "none" };
+  }
+
+  /** @param {Look} look @returns {Decision} */
+  #whileStanding(look) {
+    if (look.ahead_s < LEFTOVER_S && look.next_s !== null) return this.#jump(look.next_s, look);
+    const enough_s = look.expecting ? START_BUFFER_S : LEFTOVER_S;
+    if (look.ahead_s >= enough_s) {
+      this.#enter("playing", look);
+      return { act: "play" };
+    }
+    // What ran dry in want of media stays a stall until it plays again, but nothing waits for what nobody asked for.
+    if (this.#state === "stalled" && !look.expecting) this.#enter("idle", look);
+    if (this.#state === "paused") this.#enter("starting", look);
+    return { act: "none" };
+  }
+
+  /** @param {number} to_s @param {Look} look @returns {Decision} */
+  #jump(to_s, look) {
+    this.#jumps += 1;
+    this.#moved_ms = look.now_ms;
+    return { act: "jump", to_s };
+  }
+
+  /** @param {Look} look */
+  #stoodFor(look) {
+    return look.now_ms - this.#moved_ms;
+  }
+
+  /** @param {PlaybackState} state @param {Look} look */
+  #enter(state, look) {
+    this.#state = state;
+    this.#moved_ms = look.now_ms;
+    this.#stalled_since_ms = state === "stalled" ? look.now_ms : null;
+  }
+}

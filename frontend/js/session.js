@@ -1,0 +1,353 @@
+/**
+ * What is known about the session, as plain data, and how each message and each action of the viewer changes it. No sockets, no clock:
+ * `now_ms` comes in. Every function returns a new session, or the same one when nothing changed.
+ *
+ * @typedef {import("./protocol.js").ServerMessage} ServerMessage
+ * @typedef {import("./protocol.js").PromptSource} PromptSource
+ *
+ * @typedef {"idle" | "connecting" | "queued" | "starting" | "active" | "ended"} Phase
+ *
+ * @typedef {"generating" | "receiving" | "complete" | "cancelled" | "failed"} SegmentStatus
+ * @typedef {object} Segment
+ * @property {number} index
+ * @property {string} prompt
+ * @property {PromptSource} source
+ * @property {SegmentStatus} status
+ * @property {number} step
+ * @property {number} total_steps
+ * @property {string} stage
+ * @property {number} started_ms
+ * @property {number} start_s where it lies on the timeline
+ * @property {number} duration_s expected until it is known
+ * @property {boolean} measured start and duration are what was coded
+ * @property {number | null} generation_ms
+ *
+ * @typedef {"sending" | "pending" | "rejected"} PromptState
+ * @typedef {{requestId: string, text: string, state: PromptState, reason: string | null}} Prompt
+ *
+ * @typedef {object} Ending
+ * @property {"segment_cap" | "stop_requested" | "error" | "timeout" | "lost" | "unreachable" | "refused"} kind
+ * @property {number | null} timeout_s
+ * @property {number | null} closeCode
+ *
+ * @typedef {object} Problem
+ * @property {string} code
+ * @property {string} reason
+ * @property {string} message
+ * @property {boolean} retryable
+ * @property {number | null} retryAfter_s
+ * @property {number} serial rises with each problem, so that the same one twice is told twice
+ *
+ * @typedef {object} Session
+ * @property {Phase} phase
+ * @property {number} started_ms when the viewer asked for it
+ * @property {number | null} firstFrame_ms from the viewer's Enter to the first picture
+ * @property {string | null} id
+ * @property {{ahead: number, waiting: number, eta_ms: number | null} | null} queue
+ * @property {{gpu: number, model: string | null, timeout_s: number} | null} worker
+ * @property {{preset: string | null, width: number, height: number, fps: number, num_frames: number, limits: Record<string, number>} | null} stream
+ * @property {Segment[]} segments
+ * @property {Prompt[]} prompts not yet in a segment
+ * @property {boolean} paused generation is held
+ * @property {boolean} pausing the hold was asked for while a segment runs
+ * @property {boolean} cancelling
+ * @property {boolean} stopping
+ * @property {string | null} blocked why generation waits
+ * @property {{count: number, last_ms: number}} late
+ * @property {number | null} roundTrip_ms
+ * @property {Problem | null} problem the newest one
+ * @property {Ending | null} ending
+ */
+
+/** @returns {Session} */
+export function newSession() {
+  return {
+    phase: "idle",
+    started_ms: 0,
+    firstFrame_ms: null,
+    id: null,
+    queue: null,
+    worker: null,
+    stream: null,
+    segments: [],
+    prompts: [],
+    paused: false,
+    pausing: false,
+    cancelling: false,
+    stopping: false,
+    blocked: null,
+    late: { count: 0, last_ms: 0 },
+    roundTrip_ms: null,
+    problem: null,
+    ending: null,
+  };
+}
+
+/** @param {number} now_ms @returns {Session} */
+export function connect(now_ms) {
+  return { ...newSession(), phase: "connecting", started_ms: now_ms };
+}
+
+/** @param {Session} session */
+export const isOpen = (session) => session.phase !== "idle" && session.phase !== "ended";
+
+/** @param {Session} session @returns {Segment | undefined} the segment that is being made */
+export const runningSegment = (session) =>
+  session.segments.findLast((segment) => segment.status === "generating" || segment.status === "receiving");
+
+/**
+ * Whether media was asked for and has not all arrived; playback that runs dry meanwhile has stalled, otherwise it is idle.
+ * @param {Session} session
+ */
+export function isExpecting(session) {
+  if (!isOpen(session)) return false;
+  if (runningSegment(session)) return true;
+  return !session.paused && session.prompts.some((prompt) => prompt.state !== "rejected");
+}
+
+/**
+ * Seconds of video made per second of generation, over the newest segments.
+ * @param {Session} session
+ * @param {number} [newest]
+ * @returns {number | null}
+ */
+export function speed(session, newest = 3) {
+  const done = session.segments.filter((segment) => segment.measured && segment.generation_ms).slice(-newest);
+  const generation_ms = done.reduce((sum, segment) => sum + (segment.generation_ms ?? 0), 0);
+  const duration_s = done.reduce((sum, segment) => sum + segment.duration_s, 0);
+  return generation_ms > 0 ? (duration_s * 1000) / generation_ms : null;
+}
+
+/** @param {Session} session @param {number} position_s @returns {Segment | undefined} */
+export function segmentAt(session, position_s) {
+  return session.segments.findLast((segment) => segment.duration_s > 0 && segment.start_s <= position_s + 0.001);
+}
+
+/** @param {Session} session @param {{requestId: string, text: string}} prompt @returns {Session} */
+export function promptSent(session, { requestId, text }) {
+  return { ...session, prompts: [...session.prompts, { requestId, text, state: "sending", reason: null }] };
+}
+
+/** @param {Session} session @param {string} requestId @returns {Session} */
+export function promptDismissed(session, requestId) {
+  return { ...session, prompts: session.prompts.filter((prompt) => prompt.requestId !== requestId) };
+}
+
+/** @param {Session} session @param {boolean} paused @returns {Session} */
+export function pauseAsked(session, paused) {
+  return { ...session, paused, pausing: paused && runningSegment(session) !== undefined };
+}
+
+/** @param {Session} session @returns {Session} */
+export const cancelAsked = (session) => ({ ...session, cancelling: true });
+
+/** @param {Session} session @returns {Session} */
+export const stopAsked = (session) => ({ ...session, stopping: true });
+
+/** @param {Session} session @param {number} now_ms @returns {Session} */
+export function firstFrameShown(session, now_ms) {
+  return session.firstFrame_ms === null ? { ...session, firstFrame_ms: now_ms - session.started_ms } : session;
+}
+
+/** @param {Session} session @param {number} roundTrip_ms @returns {Session} */
+export const roundTripMeasured = (session, roundTrip_ms) => ({ ...session, roundTrip_ms });
+
+/**
+ * The connection is gone. An ending that the server announced stays as it is.
+ * @param {Session} session
+ * @param {{code: number, opened: boolean}} close
+ * @returns {Session}
+ */
+export function connectionClosed(session, { code, opened }) {
+  if (session.phase === "idle") return session;
+  const kind = !opened ? "unreachable" : session.problem && session.phase !== "active" ? "refused" : session.problem && code === 1011 ? "error" : "lost";
+  const ending = session.ending ?? { kind, timeout_s: null, closeCode: code };
+  return settle({ ...session, phase: "ended", ending: { ...ending, closeCode: code } });
+}
+
+/** Nothing runs and nothing waits any more. @param {Session} session @returns {Session} */
+function settle(session) {
+  return {
+    ...session,
+    queue: null,
+    cancelling: false,
+    stopping: false,
+    pausing: false,
+    prompts: session.prompts.filter((prompt) => prompt.state === "rejected"),
+    segments: session.segments.map((segment) =>
+      segment.status === "generating" || segment.status === "receiving" ? { ...segment, status: "cancelled" } : segment,
+    ),
+  };
+}
+
+/**
+ * @param {Session} session
+ * @param {ServerMessage} message types that it does not know change nothing
+ * @param {number} now_ms
+ * @returns {Session}
+ */
+export function receive(session, message, now_ms) {
+  switch (message.type) {
+    case "queue_status":
+      return {
+        ...session,
+        phase: session.phase === "active" ? "active" : "queued",
+        id: message.session_id ?? session.id,
+        queue: { ahead: message.position, waiting: message.queue_depth, eta_ms: message.eta_ms ?? null },
+      };
+    case "gpu_assigned":
+      return {
+        ...session,
+        phase: session.phase === "active" ? "active" : "starting",
+        queue: null,
+        worker: { gpu: message.gpu_id, model: message.model_id ?? null, timeout_s: message.session_timeout },
+      };
+    case "ltx2_stream_start":
+      return {
+        ...session,
+        phase: "active",
+        queue: null,
+        stream: {
+          preset: message.preset ?? null,
+          width: message.width,
+          height: message.height,
+          fps: message.fps,
+          num_frames: message.num_frames,
+          limits: message.limits ?? {},
+        },
+      };
+    case "ltx2_segment_start":
+      return segmentStarted(session, message, now_ms);
+    case "step_complete":
+      return changeSegment(session, message.segment_idx, () => ({
+        step: message.step,
+        total_steps: message.total_steps,
+        stage: message.stage ?? "denoise",
+      }));
+    case "media_init":
+      return changeSegment(session, message.segment_idx, () => ({ status: "receiving" }));
+    case "media_segment_complete":
+      return changeSegment(session, message.segment_idx, (segment) => ({
+        start_s: message.pts_base_ms == null ? segment.start_s : message.pts_base_ms / 1000,
+        duration_s: message.duration_ms == null ? segment.duration_s : message.duration_ms / 1000,
+        measured: message.duration_ms != null,
+      }));
+    case "ltx2_segment_complete":
+      return {
+        ...changeSegment(session, message.segment_idx, () => ({
+          status: "complete",
+          generation_ms: message.generation_time_ms,
+        })),
+        pausing: false,
+        cancelling: false,
+      };
+    case "segment_cancelled":
+      return {
+        ...changeSegment(session, message.segment_idx, () => ({ status: "cancelled" })),
+        pausing: false,
+        cancelling: false,
+      };
+    case "prompt_status":
+      return promptStatus(session, message);
+    case "generation_blocked":
+      return { ...session, blocked: message.reason ?? "" };
+    case "generation_resumed":
+      return { ...session, blocked: null };
+    case "deadline_missed":
+      return { ...session, late: { count: session.late.count + 1, last_ms: message.late_ms } };
+    case "ltx2_stream_complete":
+      return settle({
+        ...session,
+        phase: "ended",
+        ending: { kind: message.reason ?? "stop_requested", timeout_s: null, closeCode: null },
+      });
+    case "session_timeout":
+      return settle({
+        ...session,
+        phase: "ended",
+        ending: { kind: "timeout", timeout_s: message.timeout_seconds, closeCode: null },
+      });
+    case "error":
+      return failed(session, message);
+    default:
+      return session;
+  }
+}
+
+/**
+ * @param {Session} session
+ * @param {Extract<ServerMessage, {type: "ltx2_segment_start"}>} message
+ * @param {number} now_ms
+ * @returns {Session}
+ */
+function segmentStarted(session, message, now_ms) {
+  const last = session.segments.at(-1);
+  /** @type {Segment} */
+  const segment = {
+    index: message.segment_idx,
+    prompt: message.prompt,
+    source: message.source ?? "user",
+    status: "generating",
+    step: 0,
+    total_steps: message.total_steps,
+    stage: "denoise",
+    started_ms: now_ms,
+    start_s: last ? last.start_s + last.duration_s : 0,
+    duration_s: session.stream ? session.stream.num_frames / session.stream.fps : 0,
+    measured: false,
+    generation_ms: null,
+  };
+  return { ...session, blocked: null, segments: [...session.segments.filter((one) => one.index !== segment.index), segment] };
+}
+
+/**
+ * @param {Session} session
+ * @param {number} index
+ * @param {(segment: Segment) => Partial<Segment>} change
+ * @returns {Session}
+ */
+function changeSegment(session, index, change) {
+  if (!session.segments.some((segment) => segment.index === index)) return session;
+  return {
+    ...session,
+    segments: session.segments.map((segment) => (segment.index === index ? { ...segment, ...change(segment) } : segment)),
+  };
+}
+
+/**
+ * @param {Session} session
+ * @param {Extract<ServerMessage, {type: "prompt_status"}>} message
+ * @returns {Session}
+ */
+function promptStatus(session, { request_id, status, reason }) {
+  if (status === "applied") return promptDismissed(session, request_id);
+  return {
+    ...session,
+    prompts: session.prompts.map((prompt) =>
+      prompt.requestId === request_id ? { ...prompt, state: status, reason: reason ?? null } : prompt,
+    ),
+  };
+}
+
+/**
+ * @param {Session} session
+ * @param {Extract<ServerMessage, {type: "error"}>} message
+ * @returns {Session}
+ */
+function failed(session, message) {
+  const running = runningSegment(session);
+  const segmentFailed = running && (message.code ?? "internal_error") === "worker_failed";
+  return {
+    ...(segmentFailed ? changeSegment(session, running.index, () => ({ status: "failed" })) : session),
+    problem: {
+      code: message.code ?? "internal_error",
+      reason: message.reason ?? "",
+      message: message.message,
+      retryable: message.retryable ?? false,
+      retryAfter_s: message.retry_after ?? null,
+      serial: (session.problem?.serial ?? 0) + 1,
+    },
+    pausing: segmentFailed ? false : session.pausing,
+    cancelling: false,
+  };
+}

@@ -1,0 +1,62 @@
+import { newSession } from "./session.js";
+
+/**
+ * Everything the page shows, in one value.
+ *
+ * @typedef {"keepGoing" | "loop" | "singleClip"} Toggle
+ * @typedef {object} Preset
+ * @property {string} name
+ * @property {string} label
+ * @property {string} description
+ * @property {string[]} prompts
+ * @property {Record<string, any>} sampling
+ * @property {{auto_extension?: boolean, loop_generation?: boolean, single_clip_mode?: boolean}} toggles
+ *
+ * @typedef {object} Info what the server says of itself
+ * @property {string} version
+ * @property {string} model_id
+ * @property {number} width
+ * @property {number} height
+ * @property {number} fps
+ * @property {number} num_frames
+ * @property {Record<string, number>} limits
+ *
+ * @typedef {{id: number, tone: "good" | "bad", title: string, detail: string}} Notice
+ *
+ * @typedef {object} AppState
+ * @property {Info | null} info
+ * @property {Preset[]} presets
+ * @property {string} preset name of the chosen one; empty for none
+ * @property {Record<Toggle, boolean>} toggles
+ * @property {{seed: number | null, steps: number | null, negative: string}} advanced
+ * @property {import("./files.js").StartImage | null} image
+ * @property {(import("./snapshot_file.js").Snapshot & {name: string}) | null} snapshot where the next stream goes on from
+ * @property {import("./session.js").Session} session
+ * @property {import("./media/player.js").PlayerStats} playback
+ * @property {{bytes: number, dropped: number}} recording
+ * @property {{prompt: string, story: string[]} | null} lastStart
+ * @property {Notice[]} notices
+ * @property {number} noticeCount
+ */
+
+/**
+ * @param {import("./media/player.js").PlayerStats} playback
+ * @returns {AppState}
+ */
+export function initialState(playback) {
+  return {
+    info: null,
+    presets: [],
+    preset: "",
+    toggles: { keepGoing: false, loop: false, singleClip: false },
+    advanced: { seed: null, steps: null, negative: "" },
+    image: null,
+    snapshot: null,
+    session: newSession(),
+    playback,
+    recording: { bytes: 0, dropped: 0 },
+    lastStart: null,
+    notices: [],
+    noticeCount: 0,
+  };
+}

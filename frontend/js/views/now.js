@@ -1,0 +1,96 @@
+import { byId, setIcon, setText } from "../dom.js";
+import { wait } from "../format.js";
+import { runningSegment } from "../session.js";
+import { blockedWords, endingWords, sourceWords, stageWords } from "../wording.js";
+
+/**
+ * @typedef {import("../state.js").AppState} AppState
+ * @typedef {{title: string, aside: string, prompt: string, done: number | null, steps: [number, number]}} Now
+ */
+
+/**
+ * What the session is doing.
+ * @param {Pick<AppState, "session">} state
+ * @returns {Now}
+ */
+export function nowText({ session }) {
+  const quiet = { aside: "", prompt: "", done: null, steps: /** @type {[number, number]} */ ([0, 0]) };
+  if (session.ending) {
+    const { title, detail } = endingWords(session.ending, session.problem);
+    return { ...quiet, title, prompt: detail };
+  }
+  if (session.phase === "queued" && session.queue) {
+    const { ahead, eta_ms } = session.queue;
+    return { ...quiet, title: ahead === 0 ? "Next in line" : `${ahead} ahead of you`, aside: eta_ms ? wait(eta_ms) : "" };
+  }
+  if (session.phase === "connecting") return { ...quiet, title: "Connecting" };
+  if (session.phase === "starting") return { ...quiet, title: "Getting a worker ready" };
+  if (session.phase === "idle") return { ...quiet, title: "Ready" };
+  const running = runningSegment(session);
+  if (running) {
+    const { step, total_steps } = running;
+    return {
+      title: session.cancelling ? "Cancelling" : running.status === "receiving" ? `Segment ${running.index + 1} is arriving` : `Making segment ${running.index + 1}`,
+      aside: step < total_steps ? `${stageWords(running.stage)} ${step}/${total_steps}` : sourceWords(running.source),
+      prompt: running.prompt,
+      done: running.status === "receiving" ? 1 : step / Math.max(1, total_steps),
+      steps: [step, total_steps],
+    };
+  }
+  const title = session.stopping ? "Stopping" : session.paused ? "Generation is paused" : "Your turn";
+  if (session.stopping || session.paused) return { ...quiet, title, prompt: session.paused ? "Prompts wait until you resume." : "" };
+  return { ...quiet, title, prompt: session.blocked ? blockedWords(session.blocked) : "Say what happens next, or pick an idea." };
+}
+
+/**
+ * @param {import("../store.js").Store<AppState>} store
+ * @param {import("../controller.js").Controller} controller
+ */
+export function showNow(store, controller) {
+  const progress = byId("now-progress", HTMLElement);
+  const bar = byId("now-bar", HTMLElement);
+  const pause = byId("pause-generation", HTMLButtonElement);
+  const cancel = byId("cancel-segment", HTMLButtonElement);
+  const announcer = byId("announcer", HTMLElement);
+
+  pause.addEventListener("click", () => controller.pauseGeneration(!store.state.session.paused));
+  cancel.addEventListener("click", () => controller.cancelSegment());
+
+  store.watch(
+    (state) => JSON.stringify(nowText(state)),
+    (_, state) => {
+      const now = nowText(state);
+      setText(byId("now-title", HTMLElement), now.title);
+      setText(byId("now-aside", HTMLElement), now.aside);
+      setText(byId("now-prompt", HTMLElement), now.prompt);
+      progress.hidden = now.done === null;
+      bar.style.setProperty("--done", String(now.done ?? 0));
+      progress.setAttribute("aria-valuemax", String(now.steps[1]));
+      progress.setAttribute("aria-valuenow", String(now.steps[0]));
+    },
+  );
+  store.watch(
+    (state) => state.session,
+    (session) => {
+      pause.disabled = session.phase !== "active" || session.stopping;
+      pause.setAttribute("aria-pressed", String(session.paused));
+      setIcon(byId("pause-generation-icon", SVGElement), session.paused ? "resume" : "hold");
+      setText(byId("pause-generation-text", HTMLElement), session.paused ? "Resume" : "Pause generating");
+      cancel.disabled = session.cancelling || session.stopping || !runningSegment(session);
+    },
+  );
+  store.watch(
+    (state) => runningSegment(state.session)?.index,
+    (index, state) => {
+      if (index !== undefined) setText(announcer, `Making segment ${index + 1}: ${runningSegment(state.session)?.prompt}`);
+    },
+  );
+  store.watch(
+    (state) => state.session.ending,
+    (ending, state) => {
+      if (!ending) return;
+      const { title, detail } = endingWords(ending, state.session.problem);
+      setText(announcer, `${title}. ${detail}`);
+    },
+  );
+}
