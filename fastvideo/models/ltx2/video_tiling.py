@@ -1,7 +1,8 @@
 """Decoding a clip in overlapped temporal tiles, so that its first frames are ready before the last are decoded.
 
-The decoder looks both ways in time, but what a latent contributes fades within a few latents; neighbouring tiles
-therefore overlap, and their frames are cross-faded there.
+The decoder looks both ways in time. Most of that reach lies in its head, at the lowest frame rates, where a whole clip
+costs little: the head therefore runs once over the clip, and only the tail is tiled. Neighbouring tiles overlap, and
+their frames are cross-faded there.
 """
 
 from __future__ import annotations
@@ -18,65 +19,61 @@ from fastvideo.models.ltx2.video_vae import VideoVAE
 
 @dataclass(frozen=True)
 class TemporalTile:
-    """Latents [latent_start, latent_stop) to decode, and the frames [frame_start, frame_stop) of the clip they give.
+    """Inputs [start, stop) to decode, and the frames [frame_start, frame_stop) of the clip that they give.
 
-    ``skipped_frames`` are decoded ahead of ``frame_start`` and carry no weight; ``weights`` has one value per frame.
+    ``skipped_frames`` come out ahead of ``frame_start`` and carry no weight; ``weights`` has one value per frame.
     """
 
-    latent_start: int
-    latent_stop: int
+    start: int
+    stop: int
     frame_start: int
     frame_stop: int
     skipped_frames: int
     weights: tuple[float, ...]
 
 
-def plan_tiles(
-    latent_frames: int, *, temporal_scale: int, tile_latents: int, overlap_latents: int
-) -> tuple[TemporalTile, ...]:
-    """Cover ``latent_frames`` with tiles of ``tile_latents``, each sharing ``overlap_latents`` with the one before.
+def plan_tiles(length: int, *, temporal_scale: int, tile: int, overlap: int) -> tuple[TemporalTile, ...]:
+    """Cover ``length`` inputs with tiles of ``tile``, each sharing ``overlap`` inputs with the one before.
 
-    A decoder turns the first latent it sees into a single frame. So every tile but the first begins one latent earlier,
-    and drops the frame which that latent becomes. Over an overlap the weights rise and fall linearly (trapezoids); they
-    sum to 1 in every frame. Raises ValueError for empty clips and for overlaps not in 0..tile_latents - 1.
+    Input 0 stands for one frame, each later one for ``temporal_scale`` frames, and a decoder takes the first input it
+    sees for input 0. So every tile but the first begins one input earlier, and drops the frame which that one becomes.
+    Over an overlap the weights rise and fall linearly (trapezoids); they sum to 1 in every frame.
+    Raises ValueError for an empty clip, and for an overlap not in 0..tile - 1.
     """
-    if latent_frames < 1:
-        raise ValueError(f"expected at least one latent frame, got {latent_frames}")
-    if not 0 <= overlap_latents < tile_latents:
-        raise ValueError(
-            f"expected 0 <= overlap_latents < tile_latents, "
-            f"got an overlap of {overlap_latents} in tiles of {tile_latents}"
-        )
+    if length < 1:
+        raise ValueError(f"expected at least one latent frame, got {length}")
+    if not 0 <= overlap < tile:
+        raise ValueError(f"expected 0 <= overlap < tile, got an overlap of {overlap} in tiles of {tile}")
     spans = []
     start = 0
     while True:
-        stop = min(start + tile_latents, latent_frames)
+        stop = min(start + tile, length)
         spans.append((start, stop))
-        if stop == latent_frames:
+        if stop == length:
             break
-        start += tile_latents - overlap_latents
+        start += tile - overlap
     frames = [(_first_frame(start, temporal_scale), _first_frame(stop, temporal_scale)) for start, stop in spans]
-    ramp_frames = overlap_latents * temporal_scale + 1
-    raw = []
-    for index, (first, last) in enumerate(frames):
-        left = ramp_frames if index == 0 else 1
-        right = ramp_frames if index == len(frames) - 1 else 1
-        count = last - first
-        raw.append([min(left + i, right + count - 1 - i, ramp_frames) for i in range(count)])
+    plateau = overlap * temporal_scale + 1
+    heights = []
+    for index, (first, end) in enumerate(frames):
+        left = plateau if index == 0 else 1
+        right = plateau if index == len(frames) - 1 else 1
+        count = end - first
+        heights.append([min(left + i, right + count - 1 - i, plateau) for i in range(count)])
     totals = [0] * frames[-1][1]
-    for (first, _), weights in zip(frames, raw, strict=True):
-        for i, weight in enumerate(weights):
-            totals[first + i] += weight
+    for (first, _), trapezoid in zip(frames, heights, strict=True):
+        for i, height in enumerate(trapezoid):
+            totals[first + i] += height
     return tuple(
         TemporalTile(
-            latent_start=max(start - 1, 0),
-            latent_stop=stop,
+            start=max(start - 1, 0),
+            stop=stop,
             frame_start=first,
-            frame_stop=last,
+            frame_stop=end,
             skipped_frames=1 if start else 0,
-            weights=tuple(weight / totals[first + i] for i, weight in enumerate(weights)),
+            weights=tuple(height / totals[first + i] for i, height in enumerate(trapezoid)),
         )
-        for (start, stop), (first, last), weights in zip(spans, frames, raw, strict=True)
+        for (start, stop), (first, end), trapezoid in zip(spans, frames, heights, strict=True)
     )
 
 
@@ -95,20 +92,24 @@ def decode_chunks(
     what ``vae.decode`` returns, and with one tile so do the values. Gradients are not recorded.
     Raises GenerationCancelled before the next tile once ``cancel`` is set.
     """
+    rate = vae.head_temporal_scale
     tiles = plan_tiles(
-        latents.shape[2],
-        temporal_scale=vae.temporal_scale,
-        tile_latents=tile_latents,
-        overlap_latents=overlap_latents,
+        1 + (latents.shape[2] - 1) * rate,
+        temporal_scale=vae.temporal_scale // rate,
+        tile=tile_latents * rate,
+        overlap=overlap_latents * rate,
     )
+    if cancel is not None:
+        cancel.raise_if_cancelled()
+    with torch.no_grad():
+        features = vae.decode_head(latents, causal=causal)
     carried: Tensor | None = None
     for index, tile in enumerate(tiles):
         if cancel is not None:
             cancel.raise_if_cancelled()
         final_frame = tiles[index + 1].frame_start if index + 1 < len(tiles) else tile.frame_stop
         with torch.no_grad():
-            frames = vae.decode(latents[:, :, tile.latent_start : tile.latent_stop], causal=causal)
-            frames = frames[:, :, tile.skipped_frames :]
+            frames = vae.decode_tail(features[:, :, tile.start : tile.stop], causal=causal)[:, :, tile.skipped_frames :]
             _weigh(frames, tile.weights)
             if carried is not None:
                 frames[:, :, : carried.shape[2]] += carried
@@ -117,9 +118,9 @@ def decode_chunks(
         yield frames[:, :, :ready]
 
 
-def _first_frame(latent: int, temporal_scale: int) -> int:
-    """The first frame that ``latent`` stands for: latent 0 is one frame, each later one ``temporal_scale`` frames."""
-    return 0 if latent == 0 else 1 + (latent - 1) * temporal_scale
+def _first_frame(position: int, temporal_scale: int) -> int:
+    """The first frame that the input at ``position`` stands for."""
+    return 0 if position == 0 else 1 + (position - 1) * temporal_scale
 
 
 def _weigh(frames: Tensor, weights: tuple[float, ...]) -> None:

@@ -166,7 +166,11 @@ class VideoEncoder(nn.Module):
 
 
 class VideoDecoder(nn.Module):
-    """Decoder: latents [B, C, 1 + n, H, W] to pixels [B, 3, 1 + n*t, H*s, W*s]; causal in time or not, as called."""
+    """Decoder: latents [B, C, 1 + n, H, W] to pixels [B, 3, 1 + n*t, H*s, W*s]; causal in time or not, as called.
+
+    It runs in two parts. The head ends where time is about to double for the second time (or the first, if it does so
+    just once): it holds most of the reach in time and little of the work. The tail does the rest.
+    """
 
     def __init__(self, config: VideoVAEConfig) -> None:
         super().__init__()
@@ -187,12 +191,26 @@ class VideoDecoder(nn.Module):
             channels = out_channels
         self.conv_out = CausalConv3d(channels, 3 * config.patch_size**2, spatial_padding_mode=padding)
         self._patch_size = config.patch_size
+        doublings = [i for i, block in enumerate(reversed(config.decoder_blocks)) if block.stride[0] == 2]
+        self.head_temporal_scale = 2 if len(doublings) > 1 else 1
+        self._head_blocks = doublings[:2][-1] if doublings else 0
 
-    def forward(self, latents: Tensor, causal: bool) -> Tensor:
-        x = self.conv_in(latents.contiguous(memory_format=torch.channels_last_3d), causal)
-        for block in self.up_blocks:
+    def head(self, latents: Tensor, causal: bool) -> Tensor:
+        """Latents to features of 1 + n * ``head_temporal_scale`` frames."""
+        x: Tensor = self.conv_in(latents.contiguous(memory_format=torch.channels_last_3d), causal)
+        for block in self.up_blocks[: self._head_blocks]:
+            x = block(x, causal)
+        return x
+
+    def tail(self, features: Tensor, causal: bool) -> Tensor:
+        """Features of the head to pixels."""
+        x = features
+        for block in self.up_blocks[self._head_blocks :]:
             x = block(x, causal)
         return unpatchify(self.conv_out(norm_silu(x), causal), self._patch_size)
+
+    def forward(self, latents: Tensor, causal: bool) -> Tensor:
+        return self.tail(self.head(latents, causal), causal)
 
 
 class PerChannelStatistics(nn.Module):
@@ -230,6 +248,11 @@ class VideoVAE(nn.Module):
         return self.config.temporal_scale
 
     @property
+    def head_temporal_scale(self) -> int:
+        """Frames of :meth:`decode_head` per latent after the first."""
+        return self.decoder.head_temporal_scale
+
+    @property
     def spatial_scale(self) -> int:
         return self.config.spatial_scale
 
@@ -261,6 +284,10 @@ class VideoVAE(nn.Module):
         ``causal`` overrides the checkpoint's choice: with True no frame depends on a later latent.
         Raises ValueError for latents of another channel count, or too small to be padded by reflection.
         """
+        return self.decode_tail(self.decode_head(latents, causal=causal), causal=causal)
+
+    def decode_head(self, latents: Tensor, *, causal: bool | None = None) -> Tensor:
+        """The first part of :meth:`decode`: features of 1 + (F' - 1) * ``head_temporal_scale`` frames."""
         if latents.ndim != 5 or latents.shape[1] != self.latent_channels:
             raise ValueError(f"expected latents [B, {self.latent_channels}, F, H, W], got {list(latents.shape)}")
         if self.config.decoder_spatial_padding_mode == "reflect" and min(latents.shape[3:]) < 2:
@@ -268,10 +295,14 @@ class VideoVAE(nn.Module):
                 f"this decoder pads by reflection and needs at least 2x2 latents, "
                 f"got {latents.shape[4]}x{latents.shape[3]}"
             )
-        if causal is None:
-            causal = self.config.causal_decoder
-        pixels: Tensor = self.decoder(self.per_channel_statistics.denormalize(latents), causal)
-        return pixels
+        return self.decoder.head(self.per_channel_statistics.denormalize(latents), self._decodes_causally(causal))
+
+    def decode_tail(self, features: Tensor, *, causal: bool | None = None) -> Tensor:
+        """The second part of :meth:`decode`, for the features of a whole clip or of some consecutive frames."""
+        return self.decoder.tail(features, self._decodes_causally(causal))
+
+    def _decodes_causally(self, causal: bool | None) -> bool:
+        return self.config.causal_decoder if causal is None else causal
 
 
 def _scales(blocks: Sequence[VAEBlock]) -> Stride:
