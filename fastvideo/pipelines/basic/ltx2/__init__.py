@@ -7,9 +7,10 @@ from fastvideo.pipelines.basic.ltx2.continuation import (
     LTX2_CONTINUATION_SCHEMA_VERSION,
     LTX2ContinuationState,
 )
+from fastvideo.pipelines.basic.ltx2.presets import register_ltx2_presets
 
 register_continuation_kind(LTX2_CONTINUATION_KIND)
-
+register_ltx2_presets()
 
 __all__ = [
     "DEFAULT_INLINE_THRESHOLD_BYTES",

@@ -31,6 +31,11 @@ def rounded_frames(num_frames: int) -> int:
     return (max(num_frames, 1) + TEMPORAL_SCALE // 2 - 2) // TEMPORAL_SCALE * TEMPORAL_SCALE + 1
 
 
+def whole_latent_frames(num_frames: int) -> int:
+    """The largest frame count of the form 8k+1 that is at most ``num_frames``."""
+    return (num_frames - 1) // TEMPORAL_SCALE * TEMPORAL_SCALE + 1
+
+
 def latents_for_audio(duration: Fraction) -> int:
     """The fewest audio latents whose sound, 4T - 3 mel frames, covers ``duration`` seconds."""
     mel_frames = (duration + _COVER_MARGIN) * _MEL_PER_SECOND

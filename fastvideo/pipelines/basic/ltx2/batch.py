@@ -1,0 +1,80 @@
+"""What the stages of one segment hand on to each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fastvideo.api.cancellation import CancellationToken
+from fastvideo.pipelines.basic.ltx2.segment_plan import SegmentPlan
+
+if TYPE_CHECKING:
+    from fastvideo.pipelines.basic.ltx2.continuation import LTX2ContinuationState
+
+Frames = np.ndarray[Any, np.dtype[np.uint8]]
+# Independent standard-normal values of a shape, float32 on the CPU.
+NoiseSource = Callable[[tuple[int, ...]], Tensor]
+
+
+@dataclass
+class Stream:
+    """The tokens of picture or sound while they are denoised, float32 [1, N, C].
+
+    ``latents`` is the noisy value. ``mask`` [1, N] says how much of a token is made (1) rather than kept (0), and
+    ``clean`` what is kept; token timesteps are sigma * mask.
+    """
+
+    latents: Tensor
+    clean: Tensor
+    mask: Tensor
+
+    @classmethod
+    def of_noise(cls, noise: Tensor) -> Stream:
+        """Everything is to be made."""
+        return cls(noise, torch.zeros_like(noise), torch.ones(noise.shape[:2], device=noise.device))
+
+    def keep(self, tokens: slice, clean: Tensor, mask: float) -> None:
+        """Put ``clean`` [1, n, C] at ``tokens``, the part ``mask`` of it made anew: x = clean + m (noise - clean)."""
+        self.clean[:, tokens] = clean
+        self.mask[:, tokens] = mask
+        self.latents[:, tokens] = torch.lerp(clean, self.latents[:, tokens], mask)
+
+
+@dataclass
+class LTX2Batch:
+    """One segment from its inputs to its sound; the picture leaves in chunks and is not kept here."""
+
+    prompt: str
+    plan: SegmentPlan
+    height: int
+    width: int
+    sigmas: tuple[float, ...]
+    noise: NoiseSource
+    text_tokens: int | None = None
+    image: Frames | None = None
+    state: LTX2ContinuationState | None = None
+    cancel: CancellationToken = field(default_factory=CancellationToken)
+
+    video_context: Tensor | None = None
+    audio_context: Tensor | None = None
+    video: Stream | None = None
+    audio: Stream | None = None
+    # float32 [channels, samples]: exactly the new frames' time, at ``audio_sample_rate`` Hz.
+    waveform: np.ndarray[Any, np.dtype[np.float32]] | None = None
+    audio_sample_rate: int | None = None
+
+    @property
+    def steps(self) -> int:
+        """Denoising steps."""
+        return len(self.sigmas) - 1
+
+
+def seeded_noise(seed: int) -> NoiseSource:
+    """A source that gives the same values for the same seed, on every device."""
+    generator = torch.Generator(device="cpu").manual_seed(seed)
+    return lambda shape: torch.randn(shape, generator=generator, dtype=torch.float32)

@@ -1,0 +1,183 @@
+"""One LTX-2 segment, from a resolved request to events."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+
+import torch
+
+from fastvideo.api.cancellation import CancellationToken
+from fastvideo.api.errors import CheckpointError
+from fastvideo.api.results import (
+    GenerationResult,
+    VideoEvent,
+    VideoFinalEvent,
+    VideoPartialEvent,
+    VideoProgressEvent,
+)
+from fastvideo.api.schema import ContinuationState, GenerationRequest
+from fastvideo.models.ltx2.loader import LTX2Components
+from fastvideo.pipelines.basic.ltx2.batch import Frames, LTX2Batch
+from fastvideo.pipelines.basic.ltx2.continuation import LTX2ContinuationState
+from fastvideo.pipelines.basic.ltx2.pipeline_configs import LTX2T2VConfig
+from fastvideo.pipelines.basic.ltx2.placement import Placement
+from fastvideo.pipelines.basic.ltx2.segment_inputs import (
+    FPS_KEY,
+    STREAM_FRAMES_KEY,
+    ContinuationSettings,
+    ModelGeometry,
+    make_batch,
+)
+from fastvideo.pipelines.basic.ltx2.segment_plan import AUDIO_LATENTS_PER_SECOND, TEMPORAL_SCALE, whole_latent_frames
+from fastvideo.pipelines.basic.ltx2.stages import (
+    LTX2AudioDecodingStage,
+    LTX2ConditioningStage,
+    LTX2DenoisingStage,
+    LTX2LatentPreparationStage,
+    LTX2TextEncodingStage,
+    LTX2VideoDecodingStage,
+)
+from fastvideo.pipelines.basic.ltx2.stages.tokens import tokens_to_audio
+from fastvideo.pipelines.basic.ltx2.stopwatch import Stopwatch
+
+
+class LTX2Pipeline:
+    """The stages in order. Not thread-safe: one segment at a time.
+
+    ``clock`` gives seconds, for the timings in the result.
+    """
+
+    def __init__(
+        self,
+        components: LTX2Components,
+        config: LTX2T2VConfig,
+        *,
+        settings: ContinuationSettings | None = None,
+        placement: Placement | None = None,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        video, audio = components.video_vae.config, components.audio_vae.config
+        _check_time_grids(components)
+        self._config = config
+        self._settings = settings if settings is not None else ContinuationSettings()
+        self._placement = placement if placement is not None else Placement(components.modules(), torch.device("cpu"))
+        self._clock = clock
+        self._audio_channels = audio.latent_channels
+        self._geometry = ModelGeometry(
+            spatial_scale=video.spatial_scale,
+            text_registers=components.config.connectors.connector_num_learnable_registers,
+            max_text_tokens=components.text_encoder.max_tokens,
+        )
+        self.encode_text = LTX2TextEncodingStage(components.text_encoder, components.connectors)
+        self.prepare_latents = LTX2LatentPreparationStage(video, audio, self._placement.device)
+        self.condition = LTX2ConditioningStage(components.video_vae, audio.latent_channels, audio.latent_bins)
+        self.denoise = LTX2DenoisingStage(
+            components.transformer, spatial_scale=video.spatial_scale, temporal_scale=video.temporal_scale
+        )
+        self.decode_audio = LTX2AudioDecodingStage(components.audio_vae, components.vocoder)
+        self.decode_video = LTX2VideoDecodingStage(components.video_vae)
+
+    def batch(self, request: GenerationRequest, cancel: CancellationToken | None = None) -> LTX2Batch:
+        """The checked inputs of a resolved request. Raises ConfigValidationError, StateInvalid or ImageInvalid."""
+        return make_batch(request, self._geometry, self._settings, cancel or CancellationToken())
+
+    def stream(self, request: GenerationRequest, *, cancel: CancellationToken | None = None) -> Iterator[VideoEvent]:
+        """Progress 0, then one per step; then partials with new frames only; then one Final, with the state if asked.
+
+        The first partial carries the segment's sound. Raises what :meth:`batch` does, and GenerationCancelled within
+        one step or chunk.
+        """
+        batch = self.batch(request, cancel)
+        watch = Stopwatch(self._clock)
+        yield VideoProgressEvent(0, batch.steps)
+
+        with watch.timing("text"), self._placement.using("text_encoder", "connectors"):
+            self.encode_text(batch, self._config)
+        with watch.timing("denoise"):
+            self.prepare_latents(batch, self._config)
+            if batch.state is not None or batch.image is not None:
+                with self._placement.using("video_vae"):
+                    self.condition(batch, self._config)
+        with self._placement.using("transformer"), self.denoise.verifying(batch, self._config):
+            for step in watch.timing_each("denoise", self.denoise.steps(batch)):
+                yield VideoProgressEvent(step, batch.steps)
+
+        with watch.timing("decode"), self._placement.using("audio_vae", "vocoder"):
+            self.decode_audio(batch, self._config)
+        tail: deque[Frames] = deque(maxlen=self._settings.overlap_frames)
+        with self._placement.using("video_vae"):
+            for index, frames in enumerate(watch.timing_each("decode", self._new_frames(batch, tail))):
+                if index == 0:
+                    yield VideoPartialEvent(frames, index, batch.waveform, batch.audio_sample_rate)
+                else:
+                    yield VideoPartialEvent(frames, index)
+
+        with watch.timing("state"):
+            state = self._next_state(batch, tail) if request.output.return_state else None
+        elapsed_s = sum(watch.ms.values()) / 1000
+        metadata = {
+            "generation_time": elapsed_s,
+            "inference_time_s": elapsed_s,
+            "num_frames": batch.plan.new_frames,
+            "segment_index": 0 if batch.state is None else batch.state.segment_index + 1,
+            "timings": dict(watch.ms),
+        }
+        yield VideoFinalEvent(
+            metadata=metadata,
+            continuation_state=state,
+            result=GenerationResult(
+                prompt=batch.prompt,
+                audio=batch.waveform,
+                audio_sample_rate=batch.audio_sample_rate,
+                size=(batch.height, batch.width, batch.plan.new_frames),
+                generation_time=elapsed_s,
+                state=state,
+                extra=metadata,
+            ),
+        )
+
+    def _new_frames(self, batch: LTX2Batch, tail: deque[Frames]) -> Iterator[Frames]:
+        """Chunks of frames between overlap and tail; ``tail`` is left with the last frames before the end."""
+        first, end = batch.plan.overlap_frames, batch.plan.end_frame
+        position = 0
+        with self.decode_video.verifying(batch, self._config):
+            for chunk in self.decode_video.chunks(batch, self._config):
+                usable = chunk[: max(end - position, 0)]
+                tail.extend(usable)
+                new = usable[max(first - position, 0) :]
+                position += len(chunk)
+                if len(new):
+                    yield new
+
+    def _next_state(self, batch: LTX2Batch, tail: deque[Frames]) -> ContinuationState:
+        """What the next segment continues from. The sound is kept as it is, which a mask of 0 says."""
+        assert batch.audio is not None
+        plan = batch.plan
+        # A segment shorter than the overlap leaves as many frames as make whole latents.
+        count = whole_latent_frames(len(tail))
+        sound = plan.audio_tail(count)
+        latents = tokens_to_audio(batch.audio.latents[:, sound.begin : sound.end], self._audio_channels)
+        return LTX2ContinuationState(
+            segment_index=0 if batch.state is None else batch.state.segment_index + 1,
+            video_frames=list(tail)[-count:],
+            audio_latents=latents.cpu(),
+            audio_sample_rate=batch.audio_sample_rate,
+            audio_conditioning_num_frames=sound.num_frames,
+            audio_conditioning_strength=0.0,
+            video_position_offset_sec=sound.position_offset_s,
+            metadata={FPS_KEY: plan.fps, STREAM_FRAMES_KEY: plan.frames_before + plan.new_frames},
+        ).to_continuation_state()
+
+
+def _check_time_grids(components: LTX2Components) -> None:
+    """The seam between segments is computed on LTX-2's time grids; a model with others cannot be joined by it."""
+    video, audio = components.video_vae.config, components.audio_vae.config
+    actual = (video.temporal_scale, audio.latents_per_second, components.transformer.config.in_channels)
+    expected = (TEMPORAL_SCALE, AUDIO_LATENTS_PER_SECOND, video.latent_channels)
+    if actual != expected:
+        raise CheckpointError(
+            f"expected {expected[0]} frames a video latent, {expected[1]} audio latents a second, and a transformer "
+            f"for {expected[2]} video channels; the checkpoint has {actual[0]}, {actual[1]:g} and {actual[2]}"
+        )

@@ -1,0 +1,189 @@
+"""From a request to a segment's batch: sizes, schedule, what it continues; checked before anything is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from PIL import Image
+
+from fastvideo.api.cancellation import CancellationToken
+from fastvideo.api.errors import ConfigValidationError, StateInvalid
+from fastvideo.api.schema import GenerationRequest, GpuPoolConfig
+from fastvideo.pipelines.basic.ltx2.batch import LTX2Batch, seeded_noise
+from fastvideo.pipelines.basic.ltx2.continuation import LTX2ContinuationState
+from fastvideo.pipelines.basic.ltx2.first_frame import load_first_frame
+from fastvideo.pipelines.basic.ltx2.segment_plan import (
+    TEMPORAL_SCALE,
+    SegmentPlan,
+    latents_of_frames,
+    rounded_frames,
+)
+from fastvideo.pipelines.basic.ltx2.sigmas import schedule
+
+# In a state's metadata: the rate its numbers of frames refer to, and the frames emitted in the stream so far.
+FPS_KEY = "fps"
+STREAM_FRAMES_KEY = "stream_frames"
+_MAX_STREAM_FRAMES = 2**53
+
+
+@dataclass(frozen=True)
+class ContinuationSettings:
+    """How segments are joined: trailing frames that the next one begins with (8k+1), and frames dropped at the end."""
+
+    overlap_frames: int = 9
+    end_offset_frames: int = 0
+
+    @classmethod
+    def of(cls, pool: GpuPoolConfig) -> ContinuationSettings:
+        """From ``streaming.pool``. Raises ConfigValidationError.
+
+        ``enable_audio_reencode`` changes nothing: the sound's latents are always carried as they are.
+        """
+        path = "streaming.pool"
+        overlap, end_offset = pool.conditioning_num_frames, pool.conditioning_end_offset
+        if overlap < 1 or overlap % TEMPORAL_SCALE != 1:
+            raise ConfigValidationError(
+                f"{path}.conditioning_num_frames", f"expected 8k+1 frames (1, 9, 17), got {overlap}"
+            )
+        if end_offset < 0:
+            raise ConfigValidationError(
+                f"{path}.conditioning_end_offset", f"expected 0 or more frames, got {end_offset}"
+            )
+        return cls(overlap, end_offset)
+
+
+@dataclass(frozen=True)
+class ModelGeometry:
+    """What the sizes of a request must fit."""
+
+    spatial_scale: int
+    text_registers: int
+    max_text_tokens: int
+
+
+def make_batch(
+    request: GenerationRequest,
+    geometry: ModelGeometry,
+    settings: ContinuationSettings,
+    cancel: CancellationToken,
+) -> LTX2Batch:
+    """The batch for a resolved request with one prompt.
+
+    The frame count is rounded to the nearest 8k+1. Segment n of a stream draws its noise from ``seed + n``, so that the
+    segments of one seed differ. Raises ConfigValidationError, StateInvalid or ImageInvalid.
+    """
+    sampling = request.sampling
+    if not isinstance(request.prompt, str):
+        raise ConfigValidationError("prompt", f"expected one prompt, got {type(request.prompt).__name__}")
+    for name, size_px in (("height", sampling.height), ("width", sampling.width)):
+        _check_size(f"sampling.{name}", size_px, geometry.spatial_scale)
+    state = None if request.state is None else _read_state(request)
+    source = _image_source(request)
+    if state is not None and source is not None:
+        raise ConfigValidationError(
+            "inputs.image_path", "an initial image begins a stream, and this request continues one"
+        )
+    end_offset = settings.end_offset_frames if request.output.return_state else 0
+    overrides = _stage_values(request, "denoise")
+    steps = overrides.get("num_inference_steps", sampling.num_inference_steps)
+    return LTX2Batch(
+        prompt=request.prompt,
+        plan=_plan(rounded_frames(sampling.num_frames), sampling.fps, end_offset, state),
+        height=sampling.height,
+        width=sampling.width,
+        sigmas=schedule(steps, sampling.sigmas),
+        noise=seeded_noise(sampling.seed + (0 if state is None else state.segment_index + 1)),
+        text_tokens=_text_tokens(sampling.max_sequence_length, geometry),
+        image=None if source is None else load_first_frame(source, height=sampling.height, width=sampling.width),
+        state=state,
+        cancel=cancel,
+    )
+
+
+def _check_size(path: str, size_px: int, scale: int) -> None:
+    if size_px % scale or size_px < scale:
+        below = max(size_px // scale, 1) * scale
+        raise ConfigValidationError(path, f"expected a multiple of {scale} px such as {below}, got {size_px}")
+
+
+def _text_tokens(asked: int | None, geometry: ModelGeometry) -> int | None:
+    if asked is None:
+        return None
+    if asked < 1 or asked % geometry.text_registers or asked > geometry.max_text_tokens:
+        raise ConfigValidationError(
+            "sampling.max_sequence_length",
+            f"expected a multiple of {geometry.text_registers} up to {geometry.max_text_tokens}, got {asked}",
+        )
+    return asked
+
+
+def _stage_values(request: GenerationRequest, stage: str) -> Mapping[str, Any]:
+    values = request.stage_overrides.get(stage, {})
+    path = f"stage_overrides.{stage}"
+    steps, guidance = values.get("num_inference_steps", 1), values.get("guidance_scale", 1.0)
+    if type(steps) is not int or not 1 <= steps <= 100:
+        raise ConfigValidationError(f"{path}.num_inference_steps", f"expected an integer from 1 to 100, got {steps!r}")
+    if isinstance(guidance, bool) or guidance != 1.0:
+        raise ConfigValidationError(
+            f"{path}.guidance_scale", "only 1.0 is supported (distilled models have no guidance)"
+        )
+    return dict(values)
+
+
+def _image_source(request: GenerationRequest) -> str | Image.Image | None:
+    path, image = request.inputs.image_path, request.inputs.pil_image
+    if isinstance(path, list):
+        raise ConfigValidationError("inputs.image_path", "expected one image for one prompt, got a list")
+    if image is None:
+        return path
+    if path is not None:
+        raise ConfigValidationError("inputs.pil_image", "give either pil_image or image_path, not both")
+    if not isinstance(image, Image.Image):
+        raise ConfigValidationError("inputs.pil_image", f"expected a PIL image, got {type(image).__name__}")
+    return image
+
+
+def _read_state(request: GenerationRequest) -> LTX2ContinuationState:
+    assert request.state is not None
+    sampling = request.sampling
+    state = LTX2ContinuationState.from_continuation_state(request.state)
+    if state.video_frames_blob_id is not None or state.audio_latents_blob_id is not None:
+        raise StateInvalid("the state refers to blobs of a store; put them inline before it is generated from")
+    if state.video_conditioning_frame_idx != 0:
+        raise StateInvalid("video_conditioning_frame_idx: only 0, the segment's head, is supported")
+    frames = state.video_frames or []
+    if frames:
+        if len(frames) % TEMPORAL_SCALE != 1:
+            raise StateInvalid(f"a state continues from 8k+1 frames, got {len(frames)}")
+        height, width = frames[0].shape[:2]
+        if (height, width) != (sampling.height, sampling.width):
+            raise StateInvalid(
+                f"the state's frames are {width}x{height}, the request asks for {sampling.width}x{sampling.height}; "
+                "a stream keeps its size"
+            )
+    fps = state.metadata.get(FPS_KEY, sampling.fps)
+    if type(fps) is not int or fps != sampling.fps:
+        raise StateInvalid(f"the state was made at {str(fps)[:20]} fps, the request asks for {sampling.fps}")
+    return state
+
+
+def _plan(num_frames: int, fps: int, end_offset: int, state: LTX2ContinuationState | None) -> SegmentPlan:
+    if state is None:
+        return SegmentPlan.make(num_frames, fps, end_offset_frames=end_offset)
+    before = state.metadata.get(STREAM_FRAMES_KEY, 0)
+    if type(before) is not int or not 0 <= before <= _MAX_STREAM_FRAMES:
+        raise StateInvalid(f"metadata.{STREAM_FRAMES_KEY}: expected a count of frames, got {str(before)[:20]!r}")
+    carried = 0
+    if state.audio_latents is not None:
+        carried = min(latents_of_frames(state.audio_conditioning_num_frames, fps), state.audio_latents.shape[2])
+    return SegmentPlan.make(
+        num_frames,
+        fps,
+        overlap_frames=len(state.video_frames or []),
+        end_offset_frames=end_offset,
+        audio_context_latents=carried,
+        position_offset_s=state.video_position_offset_sec,
+        frames_before=before,
+    )

@@ -1,0 +1,68 @@
+"""The typed form of what a config or a request may say about the refine stage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, ClassVar
+
+from fastvideo.api.errors import ConfigValidationError
+from fastvideo.api.parser import parse_config
+
+_STRICT: dict[str, Any] = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
+REFINE_STEPS = (2, 3)
+
+
+@dataclass
+class LTX2RefinePresetOverride:
+    """At start-up, under ``pipeline.preset_overrides.refine``."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+
+    enabled: bool | None = None
+    add_noise: bool | None = None
+
+
+@dataclass
+class LTX2RefineStageOverride:
+    """Per request, under ``stage_overrides.refine``. Raises ValueError for steps other than 2 or 3."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+
+    num_inference_steps: int | None = None
+    guidance_scale: float | None = None
+    image_crf: int | None = None
+    video_position_offset_sec: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.num_inference_steps is not None and self.num_inference_steps not in REFINE_STEPS:
+            raise ValueError(f"num_inference_steps: the refine stage takes 2 or 3, got {self.num_inference_steps}")
+
+
+def refine_override_to_dict(override: LTX2RefinePresetOverride | LTX2RefineStageOverride) -> dict[str, Any]:
+    """The fields that are set."""
+    return {key: value for key, value in asdict(override).items() if value is not None}
+
+
+def refine_preset_override_fields() -> frozenset[str]:
+    """Keys of ``preset_overrides.refine``."""
+    return frozenset(spec.name for spec in fields(LTX2RefinePresetOverride))
+
+
+def refine_stage_override_fields() -> frozenset[str]:
+    """Keys of ``stage_overrides.refine``."""
+    return frozenset(spec.name for spec in fields(LTX2RefineStageOverride))
+
+
+def check_preset_overrides(overrides: Mapping[str, Any]) -> None:
+    """Accept what leaves the one-stage pipeline as it is; raise ConfigValidationError for everything else."""
+    for name, raw in overrides.items():
+        path = f"pipeline.preset_overrides.{name}"
+        if name != "refine":
+            raise ConfigValidationError(path, "no such stage to override; known: refine")
+        try:
+            refine = parse_config(LTX2RefinePresetOverride, raw)
+        except ConfigValidationError as error:
+            raise ConfigValidationError(f"{path}.{error.path}" if error.path else path, error.message) from error
+        if refine.enabled:
+            raise ConfigValidationError(f"{path}.enabled", "this pipeline has one stage and does not refine")

@@ -1,0 +1,127 @@
+"""Documented settings that this pipeline cannot honour: each parses at its default and is refused otherwise.
+
+``docs/config.md`` lists these tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fastvideo.api.errors import ConfigValidationError
+from fastvideo.api.schema import GenerationRequest, GeneratorConfig
+from fastvideo.pipelines.basic.ltx2.stage_overrides import check_preset_overrides
+
+_ONE_DEVICE = "the model runs on one device"
+_COMPILE = "the model runs uncompiled"
+_LOCAL = "models are local files, and nothing is fetched"
+_ONE_STAGE = "this pipeline has one stage"
+_WHOLE_CHECKPOINT = "all parts come from the checkpoint; only the text encoder has a place of its own"
+_GUIDANCE = "distilled models are sampled without guidance"
+_NO_SUCH_INPUT = "LTX-2 takes a prompt, a first frame and a state"
+
+GENERATOR_REASONS: Mapping[str, str] = {
+    "revision": _LOCAL,
+    "trust_remote_code": "code that comes with a checkpoint is never run",
+    "engine.num_gpus": _ONE_DEVICE,
+    "engine.execution_backend": _ONE_DEVICE,
+    "engine.parallelism.tp_size": _ONE_DEVICE,
+    "engine.parallelism.sp_size": _ONE_DEVICE,
+    "engine.parallelism.hsdp_replicate_dim": _ONE_DEVICE,
+    "engine.parallelism.hsdp_shard_dim": _ONE_DEVICE,
+    "engine.parallelism.dist_timeout": _ONE_DEVICE,
+    "engine.compile.enabled": _COMPILE,
+    "engine.compile.backend": _COMPILE,
+    "engine.compile.mode": _COMPILE,
+    "engine.compile.fullgraph": _COMPILE,
+    "engine.compile.dynamic": _COMPILE,
+    "engine.compile.extras": _COMPILE,
+    "engine.compile.text_encoder_enabled": _COMPILE,
+    "engine.compile.vae_enabled": _COMPILE,
+    "engine.compile.audio_vae_enabled": _COMPILE,
+    "engine.compile.dit_kwargs": _COMPILE,
+    "engine.compile.text_encoder_kwargs": _COMPILE,
+    "engine.compile.vae_kwargs": _COMPILE,
+    "engine.compile.audio_vae_kwargs": _COMPILE,
+    "engine.use_fsdp_inference": _ONE_DEVICE,
+    "engine.quantization": "weights are used in the types of the bf16 checkpoint",
+    "pipeline.components.config_root": _WHOLE_CHECKPOINT,
+    "pipeline.components.pipeline_config_path": "the pipeline is configured by the generator's own settings",
+    "pipeline.components.transformer_weights": _WHOLE_CHECKPOINT,
+    "pipeline.components.transformer_2_weights": _WHOLE_CHECKPOINT,
+    "pipeline.components.vae_weights": _WHOLE_CHECKPOINT,
+    "pipeline.components.upsampler_weights": _ONE_STAGE,
+    "pipeline.components.lora_path": "LoRA weights are not applied",
+    "pipeline.components.override_pipeline_cls_name": "there is one LTX-2 pipeline",
+    "pipeline.components.override_transformer_cls_name": "there is one LTX-2 transformer",
+    "pipeline.experimental": "there are no experimental settings",
+}
+
+REQUEST_REASONS: Mapping[str, str] = {
+    "inputs.video_path": _NO_SUCH_INPUT,
+    "inputs.last_image": _NO_SUCH_INPUT,
+    "inputs.references": _NO_SUCH_INPUT,
+    "inputs.latents": _NO_SUCH_INPUT,
+    "inputs.audio_latents": _NO_SUCH_INPUT,
+    "inputs.pose": _NO_SUCH_INPUT,
+    "inputs.mouse_cond": _NO_SUCH_INPUT,
+    "inputs.keyboard_cond": _NO_SUCH_INPUT,
+    "inputs.grid_sizes": _NO_SUCH_INPUT,
+    "inputs.c2ws_plucker_emb": _NO_SUCH_INPUT,
+    "inputs.action_path": _NO_SUCH_INPUT,
+    "inputs.refine_from": _ONE_STAGE,
+    "inputs.stage1_video": _ONE_STAGE,
+    "sampling.num_videos_per_prompt": "one request makes one video",
+    "sampling.height_sr": _ONE_STAGE,
+    "sampling.width_sr": _ONE_STAGE,
+    "sampling.num_inference_steps_sr": _ONE_STAGE,
+    "sampling.guidance_scale": _GUIDANCE,
+    "sampling.batch_cfg": _GUIDANCE,
+    "sampling.guidance_scale_2": _GUIDANCE,
+    "sampling.cfg_normalization": _GUIDANCE,
+    "sampling.cfg_truncation": _GUIDANCE,
+    "sampling.guidance_rescale": _GUIDANCE,
+    "sampling.true_cfg_scale": _GUIDANCE,
+    "sampling.use_embedded_guidance": _GUIDANCE,
+    "sampling.boundary_ratio": "there is one transformer",
+    "runtime.enable_teacache": "a few distilled steps leave nothing to cache",
+    "runtime.return_trajectory_latents": "intermediate latents are not kept",
+    "runtime.return_trajectory_decoded": "intermediate latents are not kept",
+    "plan": "this pipeline runs its own stages",
+    "extensions": "this pipeline has no extensions",
+}
+
+# Values that say the same as the default in other words.
+_NEUTRAL: Mapping[str, Any] = {"sampling.true_cfg_scale": 1.0, "sampling.guidance_scale_2": 1.0}
+_WORKLOADS = (None, "t2v", "i2v")
+
+
+def check_generator_config(config: GeneratorConfig) -> None:
+    """Raise ConfigValidationError, with the path, for a setting that cannot be honoured."""
+    _refuse(config, GeneratorConfig(model_path=config.model_path), GENERATOR_REASONS)
+    if config.pipeline.workload_type not in _WORKLOADS:
+        raise ConfigValidationError(
+            "pipeline.workload_type", f"expected t2v or i2v for LTX-2, got {config.pipeline.workload_type}"
+        )
+    check_preset_overrides(config.pipeline.preset_overrides)
+
+
+def check_request(request: GenerationRequest) -> None:
+    """Raise ConfigValidationError, with the path, for a value that cannot be honoured."""
+    _refuse(request, GenerationRequest(), REQUEST_REASONS)
+
+
+def _refuse(actual: Any, default: Any, reasons: Mapping[str, str]) -> None:
+    for path, reason in reasons.items():
+        value, expected = _at(actual, path), _at(default, path)
+        # None by identity: an array that somebody passes has no single truth value.
+        if value is not None if expected is None else value != expected:
+            if path in _NEUTRAL and value == _NEUTRAL[path]:
+                continue
+            raise ConfigValidationError(path, f"only {expected!r} is supported ({reason})")
+
+
+def _at(value: Any, path: str) -> Any:
+    for name in path.split("."):
+        value = getattr(value, name)
+    return value
