@@ -13,9 +13,7 @@ from fastvideo.entrypoints.streaming.protocol import (
     Ltx2StreamComplete,
     Ltx2StreamStart,
     MediaInit,
-    MediaSegmentComplete,
     QueueStatus,
-    SegmentCancelled,
     ServerMessage,
     parse_server_text,
 )
@@ -98,6 +96,5 @@ class StreamProtocol:
             case ErrorMessage():
                 self.last_error = message
             case MediaInit():
+                # Holds until the next one: sound that the timeline still owes may follow the last segment's end.
                 self._media, self._init_seen = message, False
-            case MediaSegmentComplete() | SegmentCancelled():
-                self._media = None

@@ -57,7 +57,7 @@ CorrelationId = Annotated[str, Field(max_length=MAX_NAME_CHARS)] | Int64
 
 _IMAGE_SCHEMA: dict[str, JsonValue] = {
     "properties": {
-        "mime": {"type": "string", "enum": ["image/png", "image/jpeg", "image/jpg", "image/webp"]},
+        "mime": {"type": "string", "description": "image/png, image/jpeg, image/jpg or image/webp"},
         "name": {"type": "string"},
         "data": {"type": "string", "contentEncoding": "base64"},
     },
@@ -85,7 +85,7 @@ class StateEnvelope(_Message):
 
 
 class SessionInitV2(_Message):
-    """The opening message: how the session starts. Keys it does not know are kept in `model_extra`."""
+    """The opening message: how the session starts. Keys that nobody knows are kept with it, up to 64 KiB."""
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, JsonValue] = Field(init=False)
