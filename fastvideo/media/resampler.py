@@ -1,8 +1,9 @@
 """Sample-rate conversion by a windowed sinc, computed block by block from any position.
 
-The kernel is ``sinc(t) * kaiser(t)``, which is one at its centre and zero at every other whole source sample: where an
-output sample falls on a source sample, it *is* that sample. So a waveform cut anywhere and converted piece by piece,
-with the pieces' neighbours as context, gives what converting it whole gives.
+The kernel is ``sinc(t) * kaiser(t)``, which is one at its centre and zero at every other whole source sample: going up,
+an output sample that falls on a source sample *is* that sample. So from a converted waveform at a multiple of its rate
+the source samples can be read back, and the next piece converted with them as context gives what converting both in one
+piece gives.
 """
 
 from __future__ import annotations
@@ -14,15 +15,16 @@ from numpy.typing import NDArray
 
 Samples = NDArray[np.float32]
 
-HALF_WIDTH = 32  # source samples on each side; the transition band is some 5 % of the source's rate
+HALF_WIDTH = 32  # samples of the lower rate on each side; the transition band is some 5 % of that rate
 _KAISER_BETA = 9.0  # side lobes below -90 dB
 
 
 def kernel(distance: NDArray[np.float64], cutoff: float = 1.0) -> NDArray[np.float64]:
-    """Value of the interpolation kernel at a distance in source samples; ``cutoff`` is a share of the Nyquist rate."""
-    inside = np.clip(1.0 - np.square(distance / HALF_WIDTH), 0.0, None)
+    """Weight of a source sample at a distance in source samples; ``cutoff`` (0..1) is the share of its band to keep."""
+    scaled = distance * cutoff
+    inside = np.clip(1.0 - np.square(scaled / HALF_WIDTH), 0.0, None)
     window = np.i0(_KAISER_BETA * np.sqrt(inside)) / np.i0(_KAISER_BETA)
-    weights: NDArray[np.float64] = cutoff * np.sinc(cutoff * distance) * window * (np.abs(distance) < HALF_WIDTH)
+    weights: NDArray[np.float64] = cutoff * np.sinc(scaled) * window * (np.abs(scaled) < HALF_WIDTH)
     return weights
 
 
@@ -42,14 +44,16 @@ class Resampler:
     """Converts ranges of a source to another rate; holds only its table of weights.
 
     Output sample ``m`` lies at source position ``m * source_rate_hz / target_rate_hz``. Outputs come in blocks of
-    ``up`` for ``down`` source samples, each block the same linear map of its window.
+    ``up`` for ``down`` source samples, each block the same linear map of its window. ``reach`` is how many source
+    samples on each side an output sample depends on.
     """
 
     def __init__(self, source_rate_hz: int, target_rate_hz: int) -> None:
         common = gcd(source_rate_hz, target_rate_hz)
         self.up = target_rate_hz // common
         self.down = source_rate_hz // common
-        taps = np.arange(-HALF_WIDTH + 1, self.down + HALF_WIDTH)
+        self.reach = max(HALF_WIDTH, -(-HALF_WIDTH * self.down // self.up))
+        taps = np.arange(-self.reach + 1, self.down + self.reach)
         positions = np.arange(self.up) * self.down / self.up
         cutoff = min(1.0, self.up / self.down)
         self._weights = kernel(positions[None, :] - taps[:, None], cutoff).astype(np.float32)
@@ -62,11 +66,11 @@ class Resampler:
     def convert(self, source: Samples, source_start: int, start: int, stop: int) -> Samples:
         """Output samples ``start`` to ``stop``; ``source[:, 0]`` is source sample ``source_start``, zero outside."""
         first, last = start // self.up, -(-stop // self.up)
-        want_from = first * self.down - HALF_WIDTH + 1
-        want_to = last * self.down + HALF_WIDTH
+        want_from = first * self.down - self.reach + 1
+        want_to = last * self.down + self.reach
         window = zero_padded(source, want_from - source_start, want_to - source_start)
         if self.is_identity:
-            return window[:, HALF_WIDTH - 1 : HALF_WIDTH - 1 + stop - start]
+            return window[:, self.reach - 1 : self.reach - 1 + stop - start]
         blocks = np.lib.stride_tricks.sliding_window_view(window, len(self._weights), axis=1)[:, :: self.down]
         converted = (blocks @ self._weights).reshape(len(source), -1)
         return converted[:, start - first * self.up : stop - first * self.up]

@@ -33,11 +33,11 @@ class Soundtrack:
         up, down = self._resampler.up, self._resampler.down
         self.known_end = start + waveform.shape[1] * up // down
 
-        reach = 0 if self._resampler.is_identity else -(-HALF_WIDTH * up // down)
+        reach = 0 if self._resampler.is_identity else -(-self._resampler.reach * up // down)
         blend = min(invented_samples, _BLEND_SAMPLES, waveform.shape[1] * up // down)
         # From here on the sound is converted anew, now that what follows it is known.
         self._redone_from = start - blend - reach
-        before = -(-(blend + reach) * down // up) + 2 * HALF_WIDTH
+        before = -(-(blend + reach) * down // up) + 2 * self._resampler.reach
         distances = np.arange(before, 0, -1)
         context = interpolate(tail, tail.shape[1] - distances * up / down)
         if blended := blend * down // up:
