@@ -35,9 +35,9 @@ export function showActions(store, controller) {
     (state) => state.recording,
     ({ bytes, dropped }) => {
       download.disabled = bytes === 0;
-      setText(byId("download-text", HTMLElement), bytes === 0 ? "Download" : fileSize(bytes));
+      setText(byId("download-size", HTMLElement), bytes === 0 ? "" : fileSize(bytes));
       download.setAttribute("aria-label", bytes === 0 ? "Download" : `Download MP4, ${fileSize(bytes)}`);
-      download.title = dropped > 0 ? `Holds the newest part; the first ${dropped} segments were let go to save memory` : "Everything received so far, as one MP4";
+      download.title = dropped > 0 ? `Holds the newest part; the first ${dropped} segments were let go to save memory` : `Everything received so far, as one MP4 (${fileSize(bytes)})`;
     },
   );
 }

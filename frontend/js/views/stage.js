@@ -138,7 +138,7 @@ export function showStage(store, controller, player) {
   store.watch(
     (state) => (state.session.stream ? state.session.stream.width / state.session.stream.height : state.info ? state.info.width / state.info.height : 0),
     (ratio) => {
-      if (ratio > 0) screen.style.setProperty("--ratio", String(ratio));
+      if (ratio > 0) byId("theatre", HTMLElement).style.setProperty("--ratio", String(ratio));
     },
   );
 

@@ -1,0 +1,81 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import * as sessions from "../../frontend/js/session.js";
+import { summarize } from "../../frontend/js/views/header.js";
+import { nowText } from "../../frontend/js/views/now.js";
+import { coverOf, coverText, hintText } from "../../frontend/js/views/stage.js";
+import { segmentFacts } from "../../frontend/js/views/timeline.js";
+
+const START = { type: "ltx2_stream_start", width: 832, height: 480, fps: 24, num_frames: 120 };
+const SEGMENT = { type: "ltx2_segment_start", segment_idx: 0, prompt: "a boat", total_steps: 8 };
+const EMPTY = { state: "empty", end_s: 0, position_s: 0 };
+const recording = { bytes: 0, dropped: 0 };
+
+const after = (...messages) => messages.reduce((session, message) => sessions.receive(session, message, 0), sessions.connect(0));
+const shown = (session) => sessions.firstFrameShown(session, 300);
+
+test("the hero gives way to waiting, waiting to the picture, the picture to the end", () => {
+  assert.equal(coverOf({ session: sessions.newSession(), playback: EMPTY }), "hero");
+  assert.equal(coverOf({ session: after(START, SEGMENT), playback: EMPTY }), "wait");
+  const playing = { state: "playing", end_s: 3, position_s: 1 };
+  assert.equal(coverOf({ session: shown(after(START, SEGMENT)), playback: playing }), "none");
+  const ended = shown(after(START, SEGMENT, { type: "ltx2_stream_complete" }));
+  assert.equal(coverOf({ session: ended, playback: playing }), "none");
+  assert.equal(coverOf({ session: ended, playback: { ...playing, state: "ended" } }), "over");
+  assert.equal(coverOf({ session: ended, playback: EMPTY }), "failed");
+});
+
+test("a place in the queue is told with its wait and a way out", () => {
+  const session = after({ type: "queue_status", position: 3, queue_depth: 5, eta_ms: 42_000 });
+  const text = coverText({ session, recording });
+  assert.equal(text.title, "3 ahead of you");
+  assert.match(text.detail, /about 42 s/);
+  assert.deepEqual(text.actions.map(({ run }) => run), ["leave"]);
+});
+
+test("the first segment's steps are shown as progress", () => {
+  const session = after(START, SEGMENT, { type: "step_complete", segment_idx: 0, step: 2, total_steps: 8, stage: "denoise" });
+  const text = coverText({ session, recording });
+  assert.equal(text.done, 0.25);
+  assert.equal(text.detail, "Denoising, step 2 of 8");
+  assert.deepEqual(nowText({ session }).steps, [2, 8]);
+});
+
+test("an end offers to start again, and a download when something arrived", () => {
+  const session = after(START, { type: "ltx2_stream_complete", reason: "segment_cap" });
+  assert.deepEqual(coverText({ session, recording }).actions.map(({ run }) => run), ["again"]);
+  assert.deepEqual(coverText({ session, recording: { bytes: 9, dropped: 0 } }).actions.map(({ run }) => run), ["again", "download"]);
+});
+
+test("a picture that stands still says why", () => {
+  const idle = { state: "idle", end_s: 5, position_s: 5 };
+  assert.deepEqual(hintText({ session: shown(after(START)), playback: idle }), { text: "Waiting for your next prompt.", calm: true });
+  const running = shown(after(START, SEGMENT));
+  assert.equal(hintText({ session: running, playback: { ...idle, state: "stalled" } })?.calm, false);
+  assert.equal(hintText({ session: sessions.pauseAsked(shown(after(START)), true), playback: idle })?.text, "Generation is paused.");
+  assert.equal(hintText({ session: running, playback: { ...idle, state: "playing" } }), null);
+});
+
+test("the window's title follows the state", () => {
+  const titles = [
+    [sessions.newSession(), EMPTY],
+    [after({ type: "queue_status", position: 2, queue_depth: 3 }), EMPTY],
+    [after(START, SEGMENT), EMPTY],
+    [after(START, SEGMENT), { state: "playing" }],
+    [after(START, SEGMENT), { state: "stalled" }],
+    [after(START), { state: "idle" }],
+    [sessions.connectionClosed(after(START), { code: 1006, opened: true }), { state: "playing" }],
+  ].map(([session, playback]) => summarize({ session, playback }).title);
+  assert.deepEqual(titles, ["", "2 ahead", "Generating", "▶ Live", "Catching up", "Your turn", "Disconnected"]);
+});
+
+test("a block says how long its segment plays, how long it took, and how fast that was", () => {
+  const session = after(
+    START,
+    SEGMENT,
+    { type: "media_segment_complete", segment_idx: 0, stream_id: "s", chunks: 1, duration_ms: 5000, pts_base_ms: 0 },
+    { type: "ltx2_segment_complete", segment_idx: 0, generation_time_ms: 4000 },
+  );
+  assert.equal(segmentFacts(session.segments[0]), "5.0 s in 4.0 s · 1.3×");
+});

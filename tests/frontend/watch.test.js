@@ -1,0 +1,105 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { PlaybackWatch } from "../../frontend/js/media/watch.js";
+
+const calm = { now_ms: 0, position_s: 0, ahead_s: 0, next_s: null, wanted: true, expecting: true, waiting: false, seeking: false };
+
+function watching() {
+  const watch = new PlaybackWatch();
+  const see = (look) => watch.observe({ ...calm, ...look });
+  return { watch, see };
+}
+
+function playing() {
+  const both = watching();
+  both.see({ ahead_s: 1 });
+  return both;
+}
+
+test("playback starts when half a second is there", () => {
+  const { watch, see } = watching();
+  assert.deepEqual(see({ ahead_s: 0.4 }), { act: "none" });
+  assert.equal(watch.state, "starting");
+  assert.deepEqual(see({ ahead_s: 0.5 }), { act: "play" });
+  assert.equal(watch.state, "playing");
+});
+
+test("a clip shorter than the start buffer plays once nothing more is expected", () => {
+  const { see } = watching();
+  assert.deepEqual(see({ ahead_s: 0.3, expecting: false }), { act: "play" });
+});
+
+test("a timeline that begins late is jumped to", () => {
+  const { see } = watching();
+  assert.deepEqual(see({ next_s: 12 }), { act: "jump", to_s: 12 });
+});
+
+test("running dry while media was asked for is a stall, which lasts until enough is there", () => {
+  const { watch, see } = playing();
+  assert.deepEqual(see({ now_ms: 1000, position_s: 1, ahead_s: 0.01, waiting: true }), { act: "hold" });
+  assert.equal(watch.state, "stalled");
+  assert.deepEqual(see({ now_ms: 1200, position_s: 1, ahead_s: 0.3 }), { act: "none" });
+  assert.deepEqual(see({ now_ms: 1500, position_s: 1, ahead_s: 0.6 }), { act: "play" });
+  assert.deepEqual(watch.counts, { stalls: 1, stalled_ms: 500, idles: 0, jumps: 0 });
+});
+
+test("running dry when nothing was asked for is idle, also with a little picture left without sound", () => {
+  const { watch, see } = playing();
+  assert.deepEqual(see({ now_ms: 1000, position_s: 4.98, ahead_s: 0.06, waiting: true, expecting: false }), { act: "hold" });
+  assert.equal(watch.state, "idle");
+  assert.deepEqual(see({ now_ms: 2000, position_s: 4.98, ahead_s: 0.06, expecting: false }), { act: "none" });
+  assert.deepEqual(watch.counts, { stalls: 0, stalled_ms: 0, idles: 1, jumps: 0 });
+});
+
+test("idle stays idle when the next segment is asked for, and plays when it is there", () => {
+  const { watch, see } = playing();
+  see({ position_s: 5, ahead_s: 0, waiting: true, expecting: false });
+  see({ position_s: 5, ahead_s: 0, expecting: true });
+  assert.equal(watch.state, "idle");
+  assert.deepEqual(see({ position_s: 5, ahead_s: 0.5, expecting: true }), { act: "play" });
+  assert.equal(watch.counts.stalls, 0);
+});
+
+test("a stall that nobody waits for any more turns idle", () => {
+  const { watch, see } = playing();
+  see({ now_ms: 0, position_s: 5, waiting: true });
+  see({ now_ms: 100, position_s: 5, expecting: false });
+  assert.equal(watch.state, "idle");
+  see({ now_ms: 900, position_s: 5, expecting: false });
+  assert.equal(watch.counts.stalled_ms, 100);
+});
+
+test("a drained player is noticed without a waiting event", () => {
+  const { watch, see } = playing();
+  see({ now_ms: 1000, position_s: 2, ahead_s: 0.01 });
+  assert.equal(watch.state, "playing");
+  assert.deepEqual(see({ now_ms: 1301, position_s: 2, ahead_s: 0.01 }), { act: "hold" });
+});
+
+test("a hole with media behind it is jumped over, and is no stall", () => {
+  const { watch, see } = playing();
+  assert.deepEqual(see({ position_s: 3, ahead_s: 0.02, next_s: 3.2, waiting: true }), { act: "jump", to_s: 3.2 });
+  assert.deepEqual(watch.counts, { stalls: 0, stalled_ms: 0, idles: 0, jumps: 1 });
+});
+
+test("a player that stands still with media in front of it is pushed after three seconds", () => {
+  const { see } = playing();
+  see({ now_ms: 0, position_s: 2, ahead_s: 4 });
+  assert.deepEqual(see({ now_ms: 2900, position_s: 2, ahead_s: 4 }), { act: "none" });
+  assert.deepEqual(see({ now_ms: 3001, position_s: 2, ahead_s: 4 }), { act: "jump", to_s: 2.05 });
+  assert.deepEqual(see({ now_ms: 3251, position_s: 2.05, ahead_s: 3.95 }), { act: "none" });
+});
+
+test("a viewer's pause is neither a stall nor idle, and playback goes on from it", () => {
+  const { watch, see } = playing();
+  see({ now_ms: 1000, wanted: false, ahead_s: 0, waiting: true });
+  assert.equal(watch.state, "paused");
+  assert.deepEqual(see({ now_ms: 9000, ahead_s: 3 }), { act: "play" });
+  assert.deepEqual(watch.counts, { stalls: 0, stalled_ms: 0, idles: 0, jumps: 0 });
+});
+
+test("nothing is decided while the player seeks", () => {
+  const { see } = playing();
+  assert.deepEqual(see({ seeking: true, waiting: true }), { act: "none" });
+});
