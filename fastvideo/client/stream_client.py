@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from fastvideo.client.errors import SegmentStopped, StreamClosed, StreamError
 from fastvideo.client.stream_protocol import Event, InitSegment, MediaFragment, StreamProtocol
@@ -80,8 +80,14 @@ class StreamClient:
     async def connect(
         cls, url: str, opening: SessionInitV2 | None = None, *, open_timeout_s: float = OPEN_TIMEOUT_S
     ) -> Self:
-        """Connect to `ws://host:port/v1/stream` and send the opening message; raises OSError or TimeoutError."""
-        connection = await connect(url, compression=None, max_size=MAX_MESSAGE_BYTES, open_timeout=open_timeout_s)
+        """Connect to `ws://host:port/v1/stream` and send the opening message.
+
+        Raises OSError or TimeoutError when nobody answers, StreamClosed when it is no WebSocket that does.
+        """
+        try:
+            connection = await connect(url, compression=None, max_size=MAX_MESSAGE_BYTES, open_timeout=open_timeout_s)
+        except InvalidHandshake as error:
+            raise StreamClosed(1006, f"{url}: {error}", None) from error
         client = cls(connection)
         await client.send(opening if opening is not None else SessionInitV2())
         return client
