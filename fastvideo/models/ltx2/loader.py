@@ -112,20 +112,21 @@ def load_components(
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
     dtypes: Mapping[str, torch.dtype] | None = None,
+    devices: Mapping[str, torch.device] | None = None,
 ) -> LTX2Components:
-    """All parts of the checkpoint at ``path``, on ``device``, in ``dtype`` or a part's own of ``dtypes``.
+    """All parts of the checkpoint at ``path``, on ``device`` in ``dtype``, or a part's own of ``devices``, ``dtypes``.
 
     Tensors are read one by one through a memory map, so loading needs no second copy of the weights. Raises
     CheckpointError, with the names, for missing, unknown or wrongly shaped tensors.
     """
     file = checkpoint_file(Path(path))
-    wanted = dtypes or {}
-    with _opened(file, device) as tensors:
+    own_dtypes, own_devices = dtypes or {}, devices or {}
+    with _opened(file) as tensors:
         config = _config(file, tensors)
         encoder = GemmaTextEncoder.from_folder(
             Path(text_encoder_folder) if text_encoder_folder is not None else file.parent / TEXT_ENCODER_FOLDER,
-            device=device,
-            dtype=wanted.get("text_encoder", dtype),
+            device=own_devices.get("text_encoder", device),
+            dtype=own_dtypes.get("text_encoder", dtype),
         )
         _check_text_encoder(encoder, config)
         # Modules are made without memory; they take over the tensors of the file.
@@ -142,14 +143,15 @@ def load_components(
         modules = {part: module for part, module in components.modules().items() if part != "text_encoder"}
         names = _matched(file, list(tensors.keys()), modules)
         for part, module in modules.items():
-            _fill(file, module, names[part], tensors, wanted.get(part, dtype))
-            module.to(device).eval().requires_grad_(False)
+            place = own_devices.get(part, device)
+            _fill(file, module, names[part], tensors, place, own_dtypes.get(part, dtype))
+            module.to(place).eval().requires_grad_(False)
     return components
 
 
-def _opened(file: Path, device: torch.device | str) -> Any:
+def _opened(file: Path) -> Any:
     try:
-        return safe_open(str(file), framework="pt", device=str(device))
+        return safe_open(str(file), framework="pt")
     except (SafetensorError, OSError, struct.error) as error:
         raise CheckpointError(f"{file} is not a readable safetensors file: {error}") from error
 
@@ -206,7 +208,14 @@ def _matched(file: Path, keys: Iterable[str], modules: Mapping[str, nn.Module]) 
     return names
 
 
-def _fill(file: Path, module: nn.Module, names: Mapping[str, str], tensors: Any, dtype: torch.dtype) -> None:
+def _fill(
+    file: Path,
+    module: nn.Module,
+    names: Mapping[str, str],
+    tensors: Any,
+    device: torch.device | str,
+    dtype: torch.dtype,
+) -> None:
     state: dict[str, Tensor] = {}
     for name, place in module.state_dict().items():
         key = names[name]
@@ -217,5 +226,6 @@ def _fill(file: Path, module: nn.Module, names: Mapping[str, str], tensors: Any,
             raise CheckpointError(
                 f"{file}: {key} is {view.get_dtype()}; quantised checkpoints are not supported, use the bf16 file"
             )
-        state[name] = tensors.get_tensor(key).to(dtype)
+        # A copy: what came through the map would change with the file.
+        state[name] = tensors.get_tensor(key).to(device=device, dtype=dtype, copy=True)
     module.load_state_dict(state, strict=True, assign=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 import torch
 
@@ -83,7 +83,9 @@ class LTX2Pipeline:
         """The checked inputs of a resolved request. Raises ConfigValidationError, StateInvalid or ImageInvalid."""
         return make_batch(request, self._geometry, self._settings, cancel or CancellationToken())
 
-    def stream(self, request: GenerationRequest, *, cancel: CancellationToken | None = None) -> Iterator[VideoEvent]:
+    def stream(
+        self, request: GenerationRequest, *, cancel: CancellationToken | None = None
+    ) -> Generator[VideoEvent, None, None]:
         """Progress 0, then one per step; then partials with new frames only; then one Final, with the state if asked.
 
         The first partial carries the segment's sound. Raises what :meth:`batch` does, and GenerationCancelled within

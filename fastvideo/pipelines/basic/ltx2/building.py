@@ -1,0 +1,50 @@
+"""A ready pipeline from a checkpoint and a generator's configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from fastvideo.api.schema import GeneratorConfig, GpuPoolConfig
+from fastvideo.models.ltx2.loader import load_components
+from fastvideo.pipelines.basic.ltx2.pipeline import LTX2Pipeline
+from fastvideo.pipelines.basic.ltx2.pipeline_configs import LTX2T2VConfig, Precision
+from fastvideo.pipelines.basic.ltx2.placement import Placement, offloaded_parts
+from fastvideo.pipelines.basic.ltx2.segment_inputs import ContinuationSettings
+
+_DTYPES: dict[Precision, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+
+
+def build_pipeline(checkpoint: Path, config: GeneratorConfig, pool: GpuPoolConfig | None = None) -> LTX2Pipeline:
+    """Load the checkpoint and put its parts where ``engine.offload`` says.
+
+    Raises CheckpointError, and ConfigValidationError for joins that cannot be made.
+    """
+    settings = ContinuationSettings.of(pool) if pool is not None else ContinuationSettings()
+    pipeline_config = LTX2T2VConfig.of(config)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    offloaded = offloaded_parts(config.engine.offload) if device.type != "cpu" else frozenset()
+    components = load_components(
+        checkpoint,
+        text_encoder_folder=config.pipeline.components.text_encoder_weights,
+        device=device,
+        dtype=torch.float32,
+        dtypes=part_dtypes(pipeline_config) if device.type != "cpu" else None,
+        devices=dict.fromkeys(offloaded, torch.device("cpu")),
+    )
+    placement = Placement(
+        components.modules(), device, offloaded=offloaded, pinned=config.engine.offload.pin_cpu_memory
+    )
+    return LTX2Pipeline(components, pipeline_config, settings=settings, placement=placement)
+
+
+def part_dtypes(config: LTX2T2VConfig) -> dict[str, torch.dtype]:
+    """The type in which each part computes on an accelerator; the vocoder always computes in float32."""
+    return {
+        "text_encoder": _DTYPES[config.text_encoder_precisions[0]],
+        "connectors": _DTYPES[config.text_encoder_precisions[0]],
+        "transformer": _DTYPES[config.dit_precision],
+        "video_vae": _DTYPES[config.vae_precision],
+        "audio_vae": _DTYPES[config.audio_decoder_precision],
+    }
