@@ -92,9 +92,9 @@ class CausalConv3d(nn.Module):
 
 
 def _conv3d(x: Tensor, weight: Tensor, bias: Tensor | None, stride: Stride, padding: Stride) -> Tensor:
-    if x.device.type == "cpu" and x.dtype == torch.float32 and _ONEDNN:
+    if _ONEDNN and x.device.type == "cpu" and x.dtype == torch.float32 and not torch.compiler.is_compiling():
         # F.conv3d itself takes oneDNN only for large inputs; for the small ones of a short clip or of narrow layers it
-        # unfolds the whole input, which is 3 to 15 times slower.
+        # unfolds the whole input, which is 3 to 15 times slower. The compiler cannot trace the direct call.
         return torch.mkldnn_convolution(x, weight, bias, padding, stride, (1, 1, 1), 1)
     return F.conv3d(x, weight, bias, stride, padding)
 

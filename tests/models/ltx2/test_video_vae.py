@@ -224,3 +224,12 @@ def test_every_weight_learns() -> None:
     for name, parameter in vae.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.abs().sum() > 0, name
+
+
+@torch.no_grad()
+def test_the_decoder_compiles_into_one_graph() -> None:
+    vae = small_vae()
+    latents = torch.randn(1, 8, 2, 2, 2)
+    expected = vae.decode(latents)
+    compiled = torch.compile(vae.decoder.forward, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(latents, False), expected, atol=1e-5, rtol=0)
