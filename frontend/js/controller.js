@@ -121,7 +121,8 @@ export class Controller {
     await this.#withFile("The start image could not be used", async () => {
       const image = await readStartImage(file);
       this.removeImage();
-      this.#store.update((state) => ({ ...state, image }));
+      // A stream that goes on from a snapshot has its first picture.
+      this.#store.update((state) => ({ ...state, image, snapshot: null }));
     });
   }
 
@@ -137,6 +138,7 @@ export class Controller {
     await this.#withFile("The snapshot could not be used", async () => {
       if (file.size > MAX_SNAPSHOT_BYTES) throw new FileProblem("This file is too large for a snapshot.");
       const snapshot = readSnapshot(await file.text());
+      this.removeImage();
       this.#store.update((state) => ({ ...state, snapshot: { ...snapshot, name: file.name } }));
     });
   }

@@ -30,7 +30,7 @@ export function el(tag, attributes = {}, ...children) {
 
 const SVG = "http://www.w3.org/2000/svg";
 
-/** @param {string} name of a symbol in assets/icons.svg */
+/** @param {string} name of a symbol in index.html, without `icon-` */
 export function icon(name) {
   const svg = document.createElementNS(SVG, "svg");
   svg.setAttribute("class", "icon");
@@ -43,7 +43,7 @@ export function icon(name) {
 
 /** @param {Element} use @param {string} name */
 export function setIcon(use, name) {
-  const address = `assets/icons.svg#${name}`;
+  const address = `#icon-${name}`;
   if (use.getAttribute("href") !== address) use.setAttribute("href", address);
 }
 

@@ -52,7 +52,7 @@
  * @property {boolean} pausing the hold was asked for while a segment runs
  * @property {boolean} cancelling
  * @property {boolean} stopping
- * @property {string | null} blocked why generation waits
+ * @property {import("./protocol.js").BlockReason | null} blocked why generation waits
  * @property {{count: number, last_ms: number}} late
  * @property {number | null} roundTrip_ms
  * @property {Problem | null} problem the newest one
@@ -250,7 +250,7 @@ export function receive(session, message, now_ms) {
     case "prompt_status":
       return promptStatus(session, message);
     case "generation_blocked":
-      return { ...session, blocked: message.reason ?? "" };
+      return { ...session, blocked: message.reason ?? "no_prompt" };
     case "generation_resumed":
       return { ...session, blocked: null };
     case "deadline_missed":

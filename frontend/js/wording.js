@@ -69,14 +69,17 @@ export function endingWords(ending, problem) {
   }
 }
 
-/** @type {Record<string, string>} */
+/** @type {Record<import("./protocol.js").BlockReason, string>} */
 const BLOCKED = {
-  segment_cap: "This server's number of segments is reached.",
+  no_prompt: "Waiting for your next prompt.",
+  cancelled: "Cancelled. Say what happens instead.",
+  worker_failed: "The last segment failed. Send a prompt to go on.",
+  segment_cap: "This session's segments are used up.",
   paused: "Generation is paused.",
 };
 
-/** @param {string} reason of `generation_blocked` */
-export const blockedWords = (reason) => BLOCKED[reason] ?? "Waiting for your next prompt.";
+/** @param {import("./protocol.js").BlockReason | null} reason of `generation_blocked`; null when none was given */
+export const blockedWords = (reason) => BLOCKED[reason ?? "no_prompt"] ?? BLOCKED.no_prompt;
 
 /** @type {Record<string, string>} */
 const STAGES = {

@@ -39,7 +39,8 @@ test("the first segment's steps are shown as progress", () => {
   const text = coverText({ session, recording });
   assert.equal(text.done, 0.25);
   assert.equal(text.detail, "Denoising, step 2 of 8");
-  assert.deepEqual(nowText({ session }).steps, [2, 8]);
+  const now = nowText({ session, info: { features: { segment_cap: 6 } }, toggles: {} });
+  assert.deepEqual([now.title, now.steps], ["Making segment 1 of 6", [2, 8]]);
 });
 
 test("an end offers to start again, and a download when something arrived", () => {

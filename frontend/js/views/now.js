@@ -10,10 +10,10 @@ import { blockedWords, endingWords, sourceWords, stageWords } from "../wording.j
 
 /**
  * What the session is doing.
- * @param {Pick<AppState, "session">} state
+ * @param {Pick<AppState, "session" | "info" | "toggles">} state
  * @returns {Now}
  */
-export function nowText({ session }) {
+export function nowText({ session, info, toggles }) {
   const quiet = { aside: "", prompt: "", done: null, steps: /** @type {[number, number]} */ ([0, 0]) };
   if (session.ending) {
     const { title, detail } = endingWords(session.ending, session.problem);
@@ -29,8 +29,10 @@ export function nowText({ session }) {
   const running = runningSegment(session);
   if (running) {
     const { step, total_steps } = running;
+    const cap = toggles.singleClip ? 0 : (info?.features.segment_cap ?? 0);
+    const which = `segment ${running.index + 1}${cap > 0 ? ` of ${cap}` : ""}`;
     return {
-      title: session.cancelling ? "Cancelling" : running.status === "receiving" ? `Segment ${running.index + 1} is arriving` : `Making segment ${running.index + 1}`,
+      title: session.cancelling ? "Cancelling" : running.status === "receiving" ? `Receiving ${which}` : `Making ${which}`,
       aside: step < total_steps ? `${stageWords(running.stage)} ${step}/${total_steps}` : sourceWords(running.source),
       prompt: running.prompt,
       done: running.status === "receiving" ? 1 : step / Math.max(1, total_steps),

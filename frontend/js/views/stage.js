@@ -84,7 +84,7 @@ export function hintText({ session, playback }) {
     return { text: `Making the next segment${steps}`, calm: false };
   }
   if (session.paused) return { text: "Generation is paused.", calm: true };
-  return { text: blockedWords(session.blocked ?? ""), calm: true };
+  return { text: blockedWords(session.blocked), calm: true };
 }
 
 /**
