@@ -68,7 +68,8 @@ def _free_path(scene: Scene, clock_s: Floats) -> Path:
         x = 0.5 + 0.28 * np.cos(around)
         y = 0.47 + 0.26 * np.sin(around)
     if "bounce" in motions:
-        y = 0.70 - 0.48 * np.abs(np.sin(2 * around))
+        # Touches the ground on each full second, when the sound has its pluck.
+        y = 0.70 - 0.48 * np.abs(np.sin(math.pi * clock_s * scene.speed))
     if "left" in motions:
         x = _across(-phase)
     if "right" in motions:
