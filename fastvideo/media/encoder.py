@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from types import TracebackType
 from typing import Self
 
+import av
 import numpy as np
 from numpy.typing import NDArray
 
@@ -33,6 +35,9 @@ FIRST_FRAGMENT_FRAMES = 2
 _KEYFRAME_INTERVAL_S = 1
 _MIN_SIZE_PX, _MAX_SIZE_PX = 16, 8192
 _FLOAT_OVERSHOOT = 0.05
+
+
+Pictures = NDArray[np.uint8] | NDArray[np.floating]
 
 
 @dataclass(frozen=True)
@@ -96,7 +101,8 @@ class SegmentEncoder:
         )
         self._audio = AudioCoder(cursor.audio_samples) if with_audio else None
         self._sound: Soundtrack | None = None
-        self._rgb: NDArray[np.uint8] | None = None
+        self._second_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="picture-converter")
+        self._scaled: NDArray[np.float32] | None = None
 
         self._frames = 0
         self._pictures = 0
@@ -145,15 +151,15 @@ class SegmentEncoder:
         self._sound = self._soundtrack(checked_waveform(waveform, sample_rate), sample_rate)
         return []
 
-    def push_video(self, frames: NDArray[np.uint8] | NDArray[np.floating]) -> list[Fragment]:
+    def push_video(self, frames: Pictures) -> list[Fragment]:
         """Code pictures [N, H, W, 3] RGB, uint8 or float in 0..1; returns the fragments that they complete."""
         video = self._open_video()
         self._check_frames(frames)
         fragments: list[Fragment] = []
         try:
-            for picture in self._as_uint8(frames):
+            for frame in self._converted(video, frames):
                 self._frames += 1
-                for coded in video.code(picture):
+                for coded in video.code(frame):
                     self._add_picture(coded.parts, coded.keyframe)
                     if self._pictures == FIRST_FRAGMENT_FRAMES or self._pictures % self._fragment_frames == 0:
                         fragments.append(self._cut(self._due_audio()))
@@ -182,8 +188,9 @@ class SegmentEncoder:
 
     def close(self) -> None:
         """Free the coders; harmless when repeated. What was not finished stays unfinished."""
-        self._video = self._audio = self._sound = None
+        self._video = self._audio = self._sound = self._scaled = None
         self._waiting = []
+        self._second_thread.shutdown()
 
     def __enter__(self) -> Self:
         return self
@@ -275,7 +282,7 @@ class SegmentEncoder:
             ended=self._last,
         )
 
-    def _check_frames(self, frames: NDArray[np.uint8] | NDArray[np.floating]) -> None:
+    def _check_frames(self, frames: Pictures) -> None:
         if not isinstance(frames, np.ndarray) or frames.ndim != 4 or frames.shape[1:] != (*self._size, 3):
             got = list(frames.shape) if isinstance(frames, np.ndarray) else type(frames).__name__
             raise ValueError(f"expected frames of shape [N, {self._size[0]}, {self._size[1]}, 3], got {got}")
@@ -289,19 +296,28 @@ class SegmentEncoder:
         if low < -_FLOAT_OVERSHOOT or high > 1 + _FLOAT_OVERSHOOT:
             raise ValueError(f"expected float frames in 0..1, got {low:g}..{high:g}; scale them, or pass uint8")
 
-    def _as_uint8(self, frames: NDArray[np.uint8] | NDArray[np.floating]) -> Iterator[NDArray[np.uint8]]:
-        if frames.dtype == np.uint8:
-            for frame in frames:
-                yield np.ascontiguousarray(frame)
+    def _converted(self, video: VideoCoder, frames: Pictures) -> Iterator[av.VideoFrame]:
+        """Frames as the coder takes them; the next is converted in a second thread while this one is coded."""
+        if len(frames) == 1:
+            yield self._convert(video, frames[0])
             return
-        scaled = np.empty((*self._size, 3), np.float32)
-        picture = np.empty((*self._size, 3), np.uint8)
+        upcoming: Future[av.VideoFrame] | None = None
         for frame in frames:
-            np.multiply(frame, 255.0, out=scaled, casting="same_kind")
-            scaled += 0.5
-            np.clip(scaled, 0.0, 255.0, out=scaled)
-            np.copyto(picture, scaled, casting="unsafe")
-            yield picture
+            ready, upcoming = upcoming, self._second_thread.submit(self._convert, video, frame)
+            if ready:
+                yield ready.result()
+        if upcoming:
+            yield upcoming.result()
+
+    def _convert(self, video: VideoCoder, frame: Pictures) -> av.VideoFrame:
+        if frame.dtype == np.uint8:
+            return video.convert(np.ascontiguousarray(frame, dtype=np.uint8))
+        if self._scaled is None:
+            self._scaled = np.empty(frame.shape, np.float32)
+        np.multiply(frame, 255.0, out=self._scaled, casting="same_kind")
+        self._scaled += 0.5
+        np.clip(self._scaled, 0.0, 255.0, out=self._scaled)
+        return video.convert(self._scaled.astype(np.uint8))
 
 
 def flush_stream(cursor: MediaCursor) -> tuple[list[Fragment], MediaCursor]:

@@ -61,23 +61,26 @@ class VideoCoder:
         self._frames_in = 0
         self._pictures_out = 0
 
-    def code(self, picture: NDArray[np.uint8]) -> list[CodedPicture]:
-        """Code one picture: uint8 [H, W, 3] RGB, C-contiguous, not kept afterwards."""
+    def convert(self, picture: NDArray[np.uint8]) -> av.VideoFrame:
+        """Convert a picture, uint8 [H, W, 3] RGB, C-contiguous, to what ``code`` takes; may run beside it."""
+        rgb = av.VideoFrame.from_numpy_buffer(picture, "rgb24")
+        # Averaging the chroma of each 2x2 block is both the closest to the source and, with full chroma input, the
+        # fastest of swscale's ways: half the time of its default.
+        return self._reformatter.reformat(
+            rgb,
+            format="yuv420p",
+            interpolation=Interpolation.AREA | Interpolation.FULL_CHR_H_INP,
+            src_color_range=ColorRange.JPEG,
+            dst_colorspace=Colorspace.ITU709,
+            dst_color_range=ColorRange.MPEG,
+            threads=1,
+        )
+
+    def code(self, frame: av.VideoFrame) -> list[CodedPicture]:
+        """Code the next picture."""
+        frame.pts = self._frames_in
+        self._frames_in += 1
         try:
-            rgb = av.VideoFrame.from_numpy_buffer(picture, "rgb24")
-            # Averaging the chroma of each 2x2 block is both the closest to the source and, with full chroma input, the
-            # fastest of swscale's ways: half the time of its default.
-            frame = self._reformatter.reformat(
-                rgb,
-                format="yuv420p",
-                interpolation=Interpolation.AREA | Interpolation.FULL_CHR_H_INP,
-                src_color_range=ColorRange.JPEG,
-                dst_colorspace=Colorspace.ITU709,
-                dst_color_range=ColorRange.MPEG,
-                threads=1,
-            )
-            frame.pts = self._frames_in
-            self._frames_in += 1
             return self._coded(self._context.encode(frame))
         except av.FFmpegError as error:
             raise EncodeError(f"{self.encoder} failed on picture {self._frames_in}") from error
@@ -133,7 +136,7 @@ def _passes_trial(encoder: str, width: int, height: int) -> bool:
     picture = np.zeros((height, width, 3), np.uint8)
     try:
         coder = VideoCoder(encoder, width=width, height=height, rate=Fraction(24), gop_frames=24, preset=PRESETS[0])
-        pictures = [coded for _ in range(_TRIAL_FRAMES) for coded in coder.code(picture)] + coder.flush()
+        pictures = [coded for _ in range(_TRIAL_FRAMES) for coded in coder.code(coder.convert(picture))] + coder.flush()
     except EncodeError:
         return False
     return len(pictures) == _TRIAL_FRAMES

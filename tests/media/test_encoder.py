@@ -398,17 +398,17 @@ def test_it_tells_its_place_on_the_timeline(coded_session: Any, grey_frames: Any
 class FailingVideoCoder(encoder_module.VideoCoder):
     """Dies on its fifth picture."""
 
-    def code(self, picture: NDArray[np.uint8]) -> Any:
+    def code(self, frame: av.VideoFrame) -> Any:
         if self._frames_in == 4:
             raise EncodeError("the coder died")
-        return super().code(picture)
+        return super().code(frame)
 
 
 class LosingVideoCoder(encoder_module.VideoCoder):
     """Swallows its third picture."""
 
-    def code(self, picture: NDArray[np.uint8]) -> Any:
-        coded = super().code(picture)
+    def code(self, frame: av.VideoFrame) -> Any:
+        coded = super().code(frame)
         if self._frames_in == 3:
             self._pictures_out -= 1
             return []

@@ -24,7 +24,7 @@ def coder(encoder: str = "libx264") -> VideoCoder:
 def test_each_picture_comes_out_as_it_goes_in() -> None:
     subject = coder()
     pictures = np.random.default_rng(0).integers(0, 256, (7, 48, 64, 3), dtype=np.uint8)
-    coded = [subject.code(picture) for picture in pictures]
+    coded = [subject.code(subject.convert(picture)) for picture in pictures]
     assert [len(out) for out in coded] == [1] * 7
     assert [out[0].keyframe for out in coded] == [True, False, False, True, False, False, True]
     assert subject.flush() == []
@@ -54,7 +54,10 @@ class TrialCoder:
     def __init__(self, encoder: str, *, width: int, height: int, **_: Any) -> None:
         self.tried.append((encoder, width, height))
 
-    def code(self, picture: Any) -> list[object]:
+    def convert(self, picture: Any) -> object:
+        return picture
+
+    def code(self, frame: object) -> list[object]:
         return []
 
     def flush(self) -> list[object]:
@@ -95,7 +98,7 @@ class FailingContext:
 
 def test_a_failure_inside_the_library_names_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     subject = coder()
-    picture = np.zeros((48, 64, 3), np.uint8)
+    picture = subject.convert(np.zeros((48, 64, 3), np.uint8))
     subject.code(picture)
     monkeypatch.setattr(subject, "_context", FailingContext())
     with pytest.raises(EncodeError, match="libx264 failed on picture 2"):
