@@ -6,67 +6,53 @@ default: nothing that a file asks for is dropped without a word.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from fastvideo.api.errors import ConfigValidationError
-from fastvideo.api.schema import ServeConfig
+from fastvideo.api.schema import ServeConfig, StreamingConfig
+
+SERVING_REASONS: Mapping[str, str] = {
+    "streaming.stream_mode": "media is sent as fragmented MP4; a stream of JPEG pictures is not offered",
+    "streaming.prompt.enabled": "prompt enhancement is not offered; prompts are used as they come",
+    "streaming.safety.enabled": "no prompt classifier is built in; put one in front of the server",
+    "streaming.pool.backend": "the pool runs in the server's process",
+    "streaming.pool.num_workers": "the pool has one worker",
+}
+_SAME_AS_DEFAULT: Mapping[str, Collection[Any]] = {
+    "streaming.pool.backend": ("in_process",),
+    "streaming.pool.num_workers": (1,),
+}
 
 
-@dataclass(frozen=True)
-class UnsupportedField:
-    """``path`` is dotted, from the config that is checked; ``accepted`` lists values beside the default that are fine;
-    ``reason`` completes the sentence "cannot be set: …"."""
+def refuse_unsupported(
+    actual: Any, default: Any, reasons: Mapping[str, str], same_as_default: Mapping[str, Collection[Any]] | None = None
+) -> None:
+    """Raise ConfigValidationError for the first path of ``reasons`` at which ``actual`` is not what ``default`` is.
 
-    path: str
-    reason: str
-    accepted: tuple[Any, ...] = ()
-
-
-def refuse_unsupported(config: Any, table: Iterable[UnsupportedField], prefix: str = "") -> None:
-    """Raise ConfigValidationError for the first field of ``table`` that is set to something that is not honoured.
-
-    Paths that cross an absent (None) part are passed over.
+    ``reasons`` says per dotted path why nothing else is honoured, ``same_as_default`` lists values that mean the same.
     """
-    for entry in table:
-        value, default, present = _lookup(config, entry.path)
-        if present and value != default and not any(value == other for other in entry.accepted):
-            raise ConfigValidationError(f"{prefix}{entry.path}", f"cannot be set to {value!r:.60}: {entry.reason}")
+    for path, reason in reasons.items():
+        value, expected = value_at(actual, path), value_at(default, path)
+        # None by identity: an array that somebody passes has no single truth value.
+        if value is not None if expected is None else value != expected:
+            if value in (same_as_default or {}).get(path, ()):
+                continue
+            raise ConfigValidationError(path, f"only {expected!r} is supported ({reason})")
 
 
-def _lookup(config: Any, path: str) -> tuple[Any, Any, bool]:
-    *parents, name = path.split(".")
-    owner = config
-    for parent in parents:
-        owner = getattr(owner, parent)
-        if owner is None:
-            return None, None, False
-    return getattr(owner, name), default_of(owner, name), True
-
-
-def default_of(owner: Any, name: str) -> Any:
-    """The schema default of a dataclass field."""
-    assert is_dataclass(owner)
-    spec = next(f for f in fields(owner) if f.name == name)
-    return spec.default_factory() if spec.default_factory is not MISSING else spec.default
-
-
-SERVING: tuple[UnsupportedField, ...] = (
-    UnsupportedField("streaming.stream_mode", "a segment of JPEG pictures is not offered; use av_fmp4"),
-    UnsupportedField("streaming.prompt.enabled", "prompt enhancement is not offered; prompts are used as they come"),
-    UnsupportedField("streaming.safety.enabled", "no prompt classifier is built in; put one in front of the server"),
-    UnsupportedField(
-        "streaming.pool.backend", "only the in-process pool is offered: auto or in_process", ("in_process",)
-    ),
-    UnsupportedField("streaming.pool.num_workers", "the in-process pool has one worker", (1,)),
-)
+def value_at(config: Any, path: str) -> Any:
+    """The value at a dotted path of nested dataclasses."""
+    for name in path.split("."):
+        config = getattr(config, name)
+    return config
 
 
 def check_serve_config(config: ServeConfig) -> ServeConfig:
     """The config itself, when everything it asks of the server is offered; ConfigValidationError otherwise."""
     if config.streaming is not None:
-        refuse_unsupported(config, SERVING)
+        default = ServeConfig(generator=config.generator, streaming=StreamingConfig())
+        refuse_unsupported(config, default, SERVING_REASONS, _SAME_AS_DEFAULT)
         _check_bounds(config)
     return config
 
@@ -90,7 +76,7 @@ def _check_bounds(config: ServeConfig) -> None:
     )
     for low, paths in ((1, at_least_one), (0, at_least_zero)):
         for path in paths:
-            value, _, _ = _lookup(streaming, path)
+            value = value_at(streaming, path)
             if value < low:
                 raise ConfigValidationError(f"streaming.{path}", f"expected at least {low}, got {value}")
     if (streaming.pool.conditioning_num_frames - 1) % 8:

@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from fastvideo.api.errors import ConfigValidationError
 from fastvideo.api.schema import GenerationRequest, GeneratorConfig
+from fastvideo.api.support import refuse_unsupported
 from fastvideo.pipelines.basic.ltx2.stage_overrides import check_preset_overrides
 
 _ONE_DEVICE = "the model runs on one device"
@@ -91,14 +92,16 @@ REQUEST_REASONS: Mapping[str, str] = {
     "extensions": "this pipeline has no extensions",
 }
 
-# Values that say the same as the default in other words.
-_NEUTRAL: Mapping[str, Any] = {"sampling.true_cfg_scale": 1.0, "sampling.guidance_scale_2": 1.0}
+_SAME_AS_DEFAULT: Mapping[str, Collection[Any]] = {
+    "sampling.true_cfg_scale": (1.0,),
+    "sampling.guidance_scale_2": (1.0,),
+}
 _WORKLOADS = (None, "t2v", "i2v")
 
 
 def check_generator_config(config: GeneratorConfig) -> None:
     """Raise ConfigValidationError, with the path, for a setting that cannot be honoured."""
-    _refuse(config, GeneratorConfig(model_path=config.model_path), GENERATOR_REASONS)
+    refuse_unsupported(config, GeneratorConfig(model_path=config.model_path), GENERATOR_REASONS)
     if config.pipeline.workload_type not in _WORKLOADS:
         raise ConfigValidationError(
             "pipeline.workload_type", f"expected t2v or i2v for LTX-2, got {config.pipeline.workload_type}"
@@ -108,20 +111,4 @@ def check_generator_config(config: GeneratorConfig) -> None:
 
 def check_request(request: GenerationRequest) -> None:
     """Raise ConfigValidationError, with the path, for a value that cannot be honoured."""
-    _refuse(request, GenerationRequest(), REQUEST_REASONS)
-
-
-def _refuse(actual: Any, default: Any, reasons: Mapping[str, str]) -> None:
-    for path, reason in reasons.items():
-        value, expected = _at(actual, path), _at(default, path)
-        # None by identity: an array that somebody passes has no single truth value.
-        if value is not None if expected is None else value != expected:
-            if path in _NEUTRAL and value == _NEUTRAL[path]:
-                continue
-            raise ConfigValidationError(path, f"only {expected!r} is supported ({reason})")
-
-
-def _at(value: Any, path: str) -> Any:
-    for name in path.split("."):
-        value = getattr(value, name)
-    return value
+    refuse_unsupported(request, GenerationRequest(), REQUEST_REASONS, _SAME_AS_DEFAULT)
