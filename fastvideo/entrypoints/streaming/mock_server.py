@@ -85,6 +85,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error(error.message)
     server = build_server(app, host=options.host, port=options.port)
     listener = server.config.bind_socket()
+    # From here on a client that reads the address can connect, and waits until the app has started.
+    listener.listen(server.config.backlog)
     host = f"[{options.host}]" if ":" in options.host else options.host
     print(f"fastvideo mock server: http://{host}:{listener.getsockname()[1]}", flush=True)
     server.run(sockets=[listener])
