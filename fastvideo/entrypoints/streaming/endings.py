@@ -1,0 +1,87 @@
+"""How a session ends: what the client is told last, and the close that follows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fastvideo.entrypoints.streaming.error_messages import internal_error
+from fastvideo.entrypoints.streaming.protocol import (
+    CompletionReason,
+    ErrorMessage,
+    Ltx2StreamComplete,
+    ServerMessage,
+    SessionTimeout,
+)
+from fastvideo.entrypoints.streaming.session import SessionState
+
+
+@dataclass(frozen=True)
+class Ending:
+    """``flush``: send the sound that the timeline still owes first. ``discard``: drop what the client has not read."""
+
+    name: str
+    state: SessionState
+    code: int
+    messages: tuple[ServerMessage, ...] = ()
+    close_reason: str = ""
+    flush: bool = False
+    discard: bool = False
+    lost: bool = False
+
+
+class SessionOver(Exception):
+    """Raised wherever a session finds that it has ended."""
+
+    def __init__(self, ending: Ending) -> None:
+        super().__init__(ending.name)
+        self.ending = ending
+
+
+def completed(reason: CompletionReason) -> Ending:
+    """The stream is whole: the cap was reached, or the client asked to stop."""
+    return Ending(reason, SessionState.COMPLETE, 1000, (Ltx2StreamComplete(reason=reason),), reason, flush=True)
+
+
+def timed_out(timeout_s: int, waited_for: str) -> Ending:
+    """Nothing came from the client for too long."""
+    message = SessionTimeout(timeout_seconds=timeout_s, reason=waited_for)
+    return Ending("timeout", SessionState.TIMEOUT, 1000, (message,), "session_timeout", flush=True)
+
+
+def refused(message: ErrorMessage, close_reason: str) -> Ending:
+    """The opening message cannot be used."""
+    return Ending(close_reason, SessionState.REJECTED, 1003, (message,), close_reason)
+
+
+def no_worker(message: ErrorMessage) -> Ending:
+    """No worker took the session."""
+    return Ending("gpu_unavailable", SessionState.ERROR, 1013, (message,), "gpu_unavailable")
+
+
+def too_slow(message: ErrorMessage) -> Ending:
+    """The client does not read as fast as it asks."""
+    return Ending("too_slow", SessionState.ERROR, 1013, (message,), "too_slow", discard=True)
+
+
+def timeline_broken(message: ErrorMessage) -> Ending:
+    """What was sent cannot be continued."""
+    messages = (message, Ltx2StreamComplete(reason="error"))
+    return Ending("error", SessionState.ERROR, 1011, messages, "worker_failed")
+
+
+def shut_down() -> Ending:
+    """The server goes away."""
+    message = ErrorMessage(
+        code="gpu_unavailable", message="The server is shutting down.", retryable=True, reason="draining"
+    )
+    return Ending("shutdown", SessionState.COMPLETE, 1001, (message,), "shutting_down")
+
+
+def failed() -> Ending:
+    """A fault of this server."""
+    return Ending("internal_error", SessionState.ERROR, 1011, (internal_error(),), "internal_error")
+
+
+def client_left() -> Ending:
+    """The client closed the connection, or lost it."""
+    return Ending("client_left", SessionState.COMPLETE, 1000, lost=True)

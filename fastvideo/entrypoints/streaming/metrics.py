@@ -1,0 +1,41 @@
+"""What a server counts, in a registry of its own."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+_SEGMENT_SECONDS = (0.1, 0.25, 0.5, 1, 2, 3, 4, 5, 7.5, 10, 15, 30, 60, 120)
+_FIRST_FRAGMENT_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 30)
+
+
+class Metrics:
+    """Prometheus metrics named ``fastvideo_*``."""
+
+    def __init__(self) -> None:
+        self._registry = registry = CollectorRegistry()
+        self.sessions = Gauge("fastvideo_sessions", "Sessions that live now.", registry=registry)
+        self.queue = Gauge("fastvideo_queued_sessions", "Sessions that wait for a worker.", registry=registry)
+        self.ended = Counter("fastvideo_sessions_ended", "Sessions that ended.", ["reason"], registry=registry)
+        self.segments = Counter(
+            "fastvideo_segments", "Segments by what became of them.", ["outcome"], registry=registry
+        )
+        self.segment_seconds = Histogram(
+            "fastvideo_segment_seconds",
+            "From asking for a segment to its last byte at the socket.",
+            buckets=_SEGMENT_SECONDS,
+            registry=registry,
+        )
+        self.first_fragment_seconds = Histogram(
+            "fastvideo_first_fragment_seconds",
+            "From asking for a segment to its first fragment.",
+            buckets=_FIRST_FRAGMENT_SECONDS,
+            registry=registry,
+        )
+        self.sent_bytes = Counter("fastvideo_sent_bytes", "Bytes sent to clients.", ["kind"], registry=registry)
+        self.errors = Counter("fastvideo_errors", "Error messages sent.", ["code"], registry=registry)
+
+    def exposition(self) -> bytes:
+        """All metrics in the Prometheus text format."""
+        return generate_latest(self._registry)

@@ -1,0 +1,252 @@
+"""The application: one composition root, its routes, and the process that serves it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import asdict
+from socket import socket
+from typing import Any
+from urllib.parse import urlsplit
+
+import uvicorn
+from fastapi import FastAPI, Response, WebSocket
+from starlette.datastructures import Headers
+
+import fastvideo
+from fastvideo.api.schema import ServeConfig
+from fastvideo.api.session_presets import load_session_presets
+from fastvideo.entrypoints.streaming import metrics
+from fastvideo.entrypoints.streaming.connection import ConnectionLost, WebSocketConnection
+from fastvideo.entrypoints.streaming.gpu_pool import GpuPool, InProcessGpuPool
+from fastvideo.entrypoints.streaming.health import build_health_router
+from fastvideo.entrypoints.streaming.opening import limits_on_the_wire, operator_requests
+from fastvideo.entrypoints.streaming.page import PageHeaders, mount_page
+from fastvideo.entrypoints.streaming.protocol import ErrorMessage, encode_server_message
+from fastvideo.entrypoints.streaming.runner import FAREWELL_S, SessionRunner
+from fastvideo.entrypoints.streaming.server_state import ServerState
+from fastvideo.entrypoints.streaming.session import SessionManager, SessionRejected
+from fastvideo.entrypoints.streaming.session_logger import SessionLogger
+from fastvideo.entrypoints.streaming.session_store import InMemorySessionStore, SessionStore
+from fastvideo.entrypoints.streaming.warmup import Warmup
+from fastvideo.entrypoints.streaming.websocket_protocol import StreamProtocol
+from fastvideo.entrypoints.streaming.worker import Generator
+from fastvideo.resources import frontend_dir
+
+__all__ = ["ServerState", "build_app", "build_server", "run_server"]
+
+logger = logging.getLogger(__name__)
+
+# A 32 MiB image as base64, and the rest of its message.
+MAX_OPENING_BYTES = 48 << 20
+REAP_INTERVAL_S = 1.0
+
+
+def build_app(
+    serve_config: ServeConfig,
+    generator: Generator | None = None,
+    *,
+    pool: GpuPool | None = None,
+    session_store: SessionStore | None = None,
+) -> FastAPI:
+    """The streaming server around a generator, or around a pool of one's own.
+
+    Raises ValueError without a ``streaming`` block, and unless exactly one of generator and pool is given.
+    """
+    streaming = serve_config.streaming
+    if streaming is None:
+        raise ValueError("the streaming server needs a serve config with a 'streaming' block")
+    if (generator is None) == (pool is None):
+        raise ValueError("pass either a generator or a pool, and not both")
+    store = session_store or getattr(pool, "session_store", None) or InMemorySessionStore()
+    if pool is None:
+        assert generator is not None
+        pool = InProcessGpuPool(
+            generator,
+            session_store=store,
+            config=streaming.pool,
+            queue_length=streaming.queue.max_length,
+            warmup=Warmup.of(serve_config),
+            expected_segments=streaming.generation_segment_cap,
+        )
+    server = ServerState(
+        serve_config=serve_config,
+        pool=pool,
+        sessions=SessionManager(
+            segment_cap=streaming.generation_segment_cap,
+            session_timeout_seconds=streaming.session_timeout_seconds,
+            max_sessions=streaming.max_sessions,
+        ),
+        session_store=store,
+        session_presets=load_session_presets(),
+        log=SessionLogger(streaming.session_log_dir),
+    )
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        # The pool becomes ready beside the server, so that health can be asked meanwhile.
+        tasks = [asyncio.create_task(server.pool.start()), asyncio.create_task(_reap(server))]
+        try:
+            yield
+        finally:
+            await drain(server)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await server.pool.shutdown()
+            await asyncio.to_thread(server.log.close_all)
+
+    app = FastAPI(title="fastvideo", version=fastvideo.__version__, lifespan=lifespan, openapi_url=None)
+    app.state.server_state = server
+    app.add_middleware(PageHeaders)
+    _add_routes(app, server)
+    app.include_router(build_health_router(server.pool, draining=lambda: server.draining, with_health=False))
+    mount_page(app, frontend_dir())
+    return app
+
+
+def _add_routes(app: FastAPI, server: ServerState) -> None:
+    @app.get("/health")
+    async def health() -> dict[str, Any]:
+        return {"status": "ok", "sessions": len(server.sessions), "stream_mode": server.streaming.stream_mode}
+
+    @app.get("/metrics")
+    async def read_metrics() -> Response:
+        server.metrics.sessions.set(len(server.sessions))
+        server.metrics.queue.set(server.pool.health().queued_sessions)
+        return Response(server.metrics.exposition(), media_type=metrics.CONTENT_TYPE)
+
+    @app.get("/v1/presets")
+    async def presets() -> dict[str, Any]:
+        return {"presets": [asdict(preset) for preset in server.session_presets.values()]}
+
+    @app.get("/v1/info")
+    async def info() -> dict[str, Any]:
+        sampling = operator_requests(server.serve_config).sampling
+        return {
+            "version": fastvideo.__version__,
+            "model_id": server.pool.model_id,
+            "width": sampling.width,
+            "height": sampling.height,
+            "fps": sampling.fps,
+            "num_frames": sampling.num_frames,
+            "limits": limits_on_the_wire(server.streaming.limits),
+            "features": {
+                "segment_cap": server.streaming.generation_segment_cap,
+                "at_cap": server.streaming.at_cap,
+                "session_timeout_seconds": server.streaming.session_timeout_seconds,
+            },
+        }
+
+    @app.websocket("/v1/stream")
+    async def stream(websocket: WebSocket) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        server.connections.add(task)
+        try:
+            await websocket.accept()
+            await _serve(WebSocketConnection(websocket), server, websocket.headers)
+        finally:
+            server.connections.discard(task)
+
+
+async def _serve(connection: WebSocketConnection, server: ServerState, headers: Headers) -> None:
+    if not same_host(headers.get("origin"), headers.get("host", "")):
+        message = ErrorMessage(
+            code="session_rejected", message="Pages of other sites may not use this server.", reason="unauthorized"
+        )
+        await _refuse(connection, message, 1008, "foreign_origin")
+    elif server.draining:
+        message = ErrorMessage(
+            code="session_rejected", message="The server is shutting down.", retryable=True, reason="draining"
+        )
+        await _refuse(connection, message, 1001, "shutting_down")
+    else:
+        try:
+            session = server.sessions.create(now=server.clock())
+        except SessionRejected as rejection:
+            message = ErrorMessage(code="session_rejected", message=str(rejection))
+            await _refuse(connection, message, 1013, "session_rejected")
+        else:
+            await SessionRunner(connection, session, server).run()
+
+
+async def _refuse(connection: WebSocketConnection, message: ErrorMessage, code: int, reason: str) -> None:
+    with contextlib.suppress(ConnectionLost, TimeoutError):
+        async with asyncio.timeout(FAREWELL_S):
+            await connection.send(encode_server_message(message))
+            await connection.close(code, reason)
+
+
+def same_host(origin: str | None, host: str) -> bool:
+    """Whether a WebSocket may come from a page of ``origin``: browsers always name it, other clients need not."""
+    return origin is None or urlsplit(origin).netloc.lower() == host.lower()
+
+
+async def _reap(server: ServerState) -> None:
+    """End sessions that have been idle for too long."""
+    while True:
+        await asyncio.sleep(REAP_INTERVAL_S)
+        for session_id in server.sessions.reap_timed_out(server.clock()):
+            if (runner := server.runners.get(session_id)) is not None:
+                runner.expire()
+
+
+async def drain(server: ServerState) -> None:
+    """Take no more sessions, and end those that run with a message and close 1001; waits for that, but not for long."""
+    server.draining = True
+    for runner in list(server.runners.values()):
+        runner.shut_down()
+    if server.connections:
+        await asyncio.wait(set(server.connections), timeout=FAREWELL_S + 1.0)
+
+
+class StreamServer(uvicorn.Server):
+    """A uvicorn server that ends sessions itself before uvicorn cuts their connections."""
+
+    async def shutdown(self, sockets: list[socket] | None = None) -> None:
+        app = self.config.app
+        if isinstance(app, FastAPI):
+            await drain(app.state.server_state)
+        await super().shutdown(sockets)
+
+
+def build_server(app: FastAPI, *, host: str, port: int, log_level: str = "info") -> StreamServer:
+    """The process around the app, with the transport settings that the stream needs; port 0 takes a free one."""
+    return StreamServer(
+        uvicorn.Config(
+            app,
+            host=host,
+            port=port,
+            ws=StreamProtocol,
+            ws_max_size=MAX_OPENING_BYTES,
+            # Coded media does not compress; deflating it costs most of a core.
+            ws_per_message_deflate=False,
+            lifespan="on",
+            timeout_graceful_shutdown=5,
+            server_header=False,
+            log_level=log_level,
+        )
+    )
+
+
+def run_server(serve_config: ServeConfig, *, generator: Generator | None = None) -> None:
+    """Serve on ``server.host`` and ``server.port`` until interrupted; builds the generator unless one is given.
+
+    Raises ValueError without a ``streaming`` block.
+    """
+    if serve_config.streaming is None:
+        raise ValueError("the streaming server needs a serve config with a 'streaming' block")
+    built = None
+    if generator is None:
+        from fastvideo.entrypoints.model_path import build_generator
+
+        generator = built = build_generator(serve_config.generator)
+    try:
+        app = build_app(serve_config, generator)
+        build_server(app, host=serve_config.server.host, port=serve_config.server.port).run()
+    finally:
+        if built is not None and hasattr(built, "shutdown"):
+            built.shutdown()

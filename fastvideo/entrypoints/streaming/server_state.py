@@ -1,0 +1,53 @@
+"""What the sessions of one server share."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from fastvideo.api.schema import ServeConfig, StreamingConfig
+from fastvideo.api.session_presets import SessionPreset
+from fastvideo.entrypoints.streaming.gpu_pool import GpuPool
+from fastvideo.entrypoints.streaming.metrics import Metrics
+from fastvideo.entrypoints.streaming.session import SessionManager
+from fastvideo.entrypoints.streaming.session_logger import SessionLogger
+from fastvideo.entrypoints.streaming.session_store import BlobStore, InMemoryBlobStore, SessionStore
+
+
+class Endable(Protocol):
+    """A running session that the server may end."""
+
+    def shut_down(self) -> None:
+        """End because the server goes away."""
+        ...
+
+    def expire(self) -> None:
+        """End because the client has been silent for too long, unless work is under way."""
+        ...
+
+
+@dataclass
+class ServerState:
+    """One server's parts, made by ``build_app``. ``clock`` gives monotonic seconds."""
+
+    serve_config: ServeConfig
+    pool: GpuPool
+    sessions: SessionManager
+    session_store: SessionStore
+    blob_store: BlobStore = field(default_factory=InMemoryBlobStore)
+    session_presets: dict[str, SessionPreset] = field(default_factory=dict)
+    log: SessionLogger = field(default_factory=lambda: SessionLogger(None))
+    metrics: Metrics = field(default_factory=Metrics)
+    connections: set[asyncio.Task[Any]] = field(default_factory=set)
+    runners: dict[str, Endable] = field(default_factory=dict)
+    draining: bool = False
+    clock: Callable[[], float] = time.monotonic
+
+    @property
+    def streaming(self) -> StreamingConfig:
+        """The live stream's settings."""
+        assert self.serve_config.streaming is not None
+        return self.serve_config.streaming

@@ -1,0 +1,100 @@
+"""Continuation states on their way in and out: large parts lie in the blob store, clients see them whole."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from fastvideo.api.continuation_kinds import check_continuation_state
+from fastvideo.api.errors import StateInvalid
+from fastvideo.api.schema import ContinuationState
+from fastvideo.entrypoints.streaming.session_store import BlobStore
+from fastvideo.pipelines.basic.ltx2.continuation import (
+    DEFAULT_INLINE_THRESHOLD_BYTES,
+    FRAMES_MIME,
+    LTX2_CONTINUATION_KIND,
+    TENSOR_MIME,
+    LTX2ContinuationState,
+)
+from fastvideo.pipelines.basic.ltx2.continuation_blobs import (
+    MAX_AUDIO_BYTES,
+    MAX_ENCODED_FRAMES_BYTES,
+    from_base64,
+    pack_frames,
+    to_base64,
+    unpack_frames,
+)
+
+MAX_STATE_JSON_BYTES = 40_000_000
+_PARTS = ("video", "audio")
+
+
+def check_client_state(kind: str, payload: dict[str, Any]) -> ContinuationState:
+    """A state that a client sent, after checking every part of it. Raises StateInvalid.
+
+    It must be self-contained: ids of blobs never leave the server, so one that comes in was made up or stolen.
+    """
+    state = check_continuation_state(ContinuationState(kind=kind, payload=payload))
+    if state.kind == LTX2_CONTINUATION_KIND:
+        if blob_ids(state):
+            raise StateInvalid("continuation_state: expected its frames and sound inline, got the id of a stored blob")
+        LTX2ContinuationState.from_continuation_state(state)
+    if len(json.dumps(payload)) > MAX_STATE_JSON_BYTES:
+        raise StateInvalid(f"continuation_state: expected at most {MAX_STATE_JSON_BYTES} bytes of JSON")
+    return state
+
+
+def blob_ids(state: ContinuationState) -> list[str]:
+    """The blobs that a state refers to."""
+    parts = [state.payload.get(name) for name in _PARTS] if state.kind == LTX2_CONTINUATION_KIND else []
+    return [part["blob_id"] for part in parts if isinstance(part, Mapping) and "blob_id" in part]
+
+
+def to_blobs(
+    state: ContinuationState, store: BlobStore, *, threshold_bytes: int = DEFAULT_INLINE_THRESHOLD_BYTES
+) -> ContinuationState:
+    """The state with each part above the threshold in ``store``, byte for byte. Raises StoreFull, StateInvalid."""
+    if state.kind != LTX2_CONTINUATION_KIND:
+        return state
+    payload = dict(state.payload)
+    video, audio = (payload.get(name) for name in _PARTS)
+    if isinstance(video, Mapping) and _base64_bytes(video.get("frames_b64")) > threshold_bytes:
+        files = [
+            from_base64(text, f"video.frames_b64[{index}]", MAX_ENCODED_FRAMES_BYTES)
+            for index, text in enumerate(video["frames_b64"])
+        ]
+        payload["video"] = {
+            "blob_id": store.put(pack_frames(files), mime=FRAMES_MIME),
+            "frame_count": len(files),
+        }
+    if isinstance(audio, Mapping) and _base64_bytes(audio.get("safetensors_b64")) > threshold_bytes:
+        blob = from_base64(audio["safetensors_b64"], "audio.safetensors_b64", MAX_AUDIO_BYTES)
+        payload["audio"] = {"blob_id": store.put(blob, mime=TENSOR_MIME)}
+    return ContinuationState(kind=state.kind, payload=payload)
+
+
+def inline(state: ContinuationState, store: BlobStore) -> ContinuationState:
+    """The state without references. Raises StateInvalid when a blob is gone."""
+    if not blob_ids(state):
+        return state
+    payload = dict(state.payload)
+    try:
+        for name in _PARTS:
+            part = payload.get(name)
+            if isinstance(part, Mapping) and "blob_id" in part:
+                blob = store.get(part["blob_id"])
+                payload[name] = (
+                    {"frames_b64": [to_base64(file) for file in unpack_frames(blob)]}
+                    if name == "video"
+                    else {"safetensors_b64": to_base64(blob)}
+                )
+    except KeyError:
+        raise StateInvalid("a part of the session's state expired; start a new session") from None
+    return ContinuationState(kind=state.kind, payload=payload)
+
+
+def _base64_bytes(text: Any) -> int:
+    if isinstance(text, list):
+        return sum(_base64_bytes(item) for item in text)
+    return len(text) // 4 * 3 if isinstance(text, str) else 0

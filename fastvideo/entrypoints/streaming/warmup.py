@@ -1,0 +1,68 @@
+"""Two segments before the first session: a fresh one and one that goes on from its state, as both get compiled."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Generator as Steps
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from fastvideo.api.cancellation import CancellationToken
+from fastvideo.api.errors import GenerationFailed
+from fastvideo.api.schema import OutputConfig, ServeConfig
+from fastvideo.entrypoints.streaming.segment_events import SegmentDone, SegmentEvent, SegmentJob
+from fastvideo.entrypoints.streaming.worker import Generator, run_segment
+from fastvideo.media.timeline import MediaCursor
+
+
+@dataclass(frozen=True, slots=True)
+class Warmup:
+    """What to generate, and how long both segments together may take."""
+
+    job: SegmentJob
+    timeout_s: float
+
+    @classmethod
+    def of(cls, config: ServeConfig) -> Warmup | None:
+        """The warm-up a serve file asks for: the served size and length, because compiled code depends on them, in one
+        step. None when it is switched off."""
+        streaming = config.streaming
+        if streaming is None or not streaming.warmup.enabled:
+            return None
+        request = copy.deepcopy(config.default_request)
+        request.prompt = streaming.warmup.prompt
+        request.sampling.num_inference_steps = 1
+        request.output = OutputConfig(save_video=False, return_frames=True, return_state=True)
+        job = SegmentJob(request, MediaCursor.start(), encoder=streaming.encoder)
+        return cls(job, float(streaming.warmup.timeout_seconds))
+
+
+@dataclass(slots=True)
+class WarmupReport:
+    """How the warm-up went; ``success`` is None while it has not ended. ``timings_ms`` per segment."""
+
+    enabled: bool
+    success: bool | None = None
+    error: str | None = None
+    timings_ms: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def ready(self) -> bool:
+        """Whether sessions may come."""
+        return self.success is True or not self.enabled
+
+
+def run_warmup(generator: Generator, warmup: Warmup, cancel: CancellationToken) -> Steps[SegmentEvent, Any, None]:
+    """The events of both segments. Raises what ``run_segment`` raises."""
+    job = warmup.job
+    for index in range(2):
+        done: SegmentDone | None = None
+        for event in run_segment(generator, replace(job, segment_idx=index), cancel):
+            if isinstance(event, SegmentDone):
+                done = event
+                yield event
+        if done is None:
+            raise GenerationFailed("a warm-up segment did not end")
+        request = copy.deepcopy(job.request)
+        request.state = done.state
+        job = replace(job, request=request, cursor=done.cursor)

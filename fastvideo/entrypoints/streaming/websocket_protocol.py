@@ -1,0 +1,51 @@
+"""uvicorn's WebSocket protocol with two additions that ASGI has no words for."""
+
+from __future__ import annotations
+
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame, Opcode
+
+from fastvideo.entrypoints.streaming.protocol import ErrorMessage, encode_server_message
+
+LINGER_S = 2.0
+
+
+class StreamProtocol(WebSocketsSansIOProtocol):
+    """Tells the client why, before uvicorn closes for a message that is too large or malformed; and lets go of a client
+    that does not read its last messages, which otherwise would keep the connection, and what it has not read, for ever.
+    """
+
+    _failed = False
+
+    def data_received(self, data: bytes) -> None:
+        # After a failure the rest of what the client sends is read and dropped: closing at once would reset the
+        # connection before the client has seen why.
+        if not self._failed:
+            super().data_received(data)
+
+    def handle_parser_exception(self) -> None:
+        self._failed = True
+        close = self.conn.close_sent
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": close.code if close else 1002})
+        if self.handshake_complete and not self.close_sent:
+            error = encode_server_message(_why(close.code if close else 1002))
+            self.transport.write(Frame(Opcode.TEXT, error.encode()).serialize(mask=False))
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = True
+        self.loop.call_later(LINGER_S, self.transport.abort)
+
+    async def run_asgi(self) -> None:
+        await super().run_asgi()
+        if self._failed:
+            return
+        self.loop.call_later(LINGER_S, self._let_go)
+
+    def _let_go(self) -> None:
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()
+
+
+def _why(code: int) -> ErrorMessage:
+    if code == 1009:
+        return ErrorMessage(code="invalid_message", message="The message is too large.", reason="limit_exceeded")
+    return ErrorMessage(code="invalid_message", message="The frame is not valid WebSocket or not UTF-8 text.")

@@ -1,0 +1,152 @@
+"""One segment, from request to coded fragments, synchronously and where the frames are."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastvideo.api.cancellation import CancellationToken
+from fastvideo.api.errors import FastVideoError, GenerationFailed
+from fastvideo.api.results import (
+    GenerationResult,
+    VideoEvent,
+    VideoFinalEvent,
+    VideoPartialEvent,
+    VideoProgressEvent,
+)
+from fastvideo.api.schema import ContinuationState, GenerationRequest
+from fastvideo.entrypoints.streaming.segment_coding import SegmentCoding
+from fastvideo.entrypoints.streaming.segment_events import (
+    SegmentEvent,
+    SegmentJob,
+    SegmentProgress,
+    SegmentStarted,
+)
+
+logger = logging.getLogger(__name__)
+
+# Frames given to the encoder at once: few enough to send early and to notice a cancellation.
+_BATCH_FRAMES = 4
+
+
+class BlockingGenerator(Protocol):
+    """The least a pool can run: one call per segment, which returns a result object or a mapping."""
+
+    def generate(self, request: GenerationRequest) -> Any:
+        """Generate one segment and block until it is whole."""
+        ...
+
+
+@runtime_checkable
+class StreamingGenerator(Protocol):
+    """A generator that tells its progress, gives frames as they are decoded, and can be cancelled."""
+
+    def stream(self, request: GenerationRequest, *, cancel: CancellationToken | None = None) -> Iterator[VideoEvent]:
+        """Progress per step, then partials, then exactly one final event."""
+        ...
+
+
+Generator = BlockingGenerator | StreamingGenerator
+
+
+def run_segment(
+    generator: Generator,
+    job: SegmentJob,
+    cancel: CancellationToken,
+    *,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Iterator[SegmentEvent]:
+    """Generate and code one segment; ``clock`` gives seconds.
+
+    Raises GenerationCancelled, GenerationFailed, EncodeError, or what the generator raises on purpose; a SegmentCut
+    comes first when media was given out already. Raises TimelineBroken when that is impossible.
+    """
+    with contextlib.closing(SegmentCoding(job, clock)) as coding:
+        try:
+            yield from _generate(_events(generator, job.request, cancel), job, cancel, coding)
+        except Exception as error:
+            yield from coding.cut()
+            if isinstance(error, FastVideoError):
+                raise
+            logger.exception("the generator failed in segment %d", job.segment_idx)
+            raise GenerationFailed("the generator failed; the server's log has the reason") from error
+
+
+def _generate(
+    events: Iterator[VideoEvent], job: SegmentJob, cancel: CancellationToken, coding: SegmentCoding
+) -> Iterator[SegmentEvent]:
+    total_steps = max(1, job.request.sampling.num_inference_steps)
+    started = stepped = False
+    final = VideoFinalEvent()
+    for event in events:
+        cancel.raise_if_cancelled()
+        if isinstance(event, VideoProgressEvent) and not started:
+            total_steps = event.total_steps
+        if not started:
+            started = True
+            yield SegmentStarted(total_steps)
+        if isinstance(event, VideoProgressEvent):
+            if event.step > 0:
+                stepped = True
+                yield SegmentProgress(event.step, event.total_steps, event.stage)
+        elif isinstance(event, VideoPartialEvent):
+            if not stepped:
+                # A generator that tells no progress has still done its steps when its first frame is there.
+                stepped = True
+                yield SegmentProgress(total_steps, total_steps)
+            if event.audio is not None:
+                yield from coding.push_audio(event.audio, event.audio_sample_rate)
+            for frames in _batches(event.frames):
+                cancel.raise_if_cancelled()
+                yield from coding.push_video(frames)
+        elif isinstance(event, VideoFinalEvent):
+            final = event
+    if coding.frames == 0:
+        raise GenerationFailed("the generator returned no frames")
+    yield from coding.finish()
+    yield coding.done(final.continuation_state, final.metadata)
+
+
+def _events(generator: Generator, request: GenerationRequest, cancel: CancellationToken) -> Iterator[VideoEvent]:
+    if isinstance(generator, StreamingGenerator):
+        # Frames travel in the partials; the result would only hold the whole segment a second time.
+        request.output.return_frames = False
+        events = generator.stream(request, cancel=cancel)
+        try:
+            yield from events
+        finally:
+            close = getattr(events, "close", None)
+            if close is not None:
+                close()
+    else:
+        yield VideoProgressEvent(0, max(1, request.sampling.num_inference_steps))
+        yield from result_events(generator.generate(request))
+
+
+def result_events(result: Any) -> Iterator[VideoEvent]:
+    """A finished result, object or mapping, in the form of a stream. Raises GenerationFailed when it has no frames."""
+    if isinstance(result, list) and len(result) == 1:
+        result = result[0]
+    if isinstance(result, Mapping):
+        result = GenerationResult.from_legacy_result(result)
+    frames = getattr(result, "frames", None)
+    if frames is None or len(frames) == 0:
+        raise GenerationFailed("the generator returned no frames")
+    audio, audio_rate_hz = getattr(result, "audio", None), getattr(result, "audio_sample_rate", None)
+    yield VideoPartialEvent(frames, 0, audio=audio, audio_sample_rate=audio_rate_hz)
+    state = getattr(result, "state", None)
+    if isinstance(state, Mapping):
+        state = ContinuationState(kind=state["kind"], payload=dict(state["payload"]))
+    yield VideoFinalEvent(metadata=dict(getattr(result, "extra", None) or {}), continuation_state=state)
+
+
+def _batches(frames: Any) -> Iterator[NDArray[Any]]:
+    for first in range(0, len(frames), _BATCH_FRAMES):
+        batch = frames[first : first + _BATCH_FRAMES]
+        yield batch if isinstance(batch, np.ndarray) else np.stack([np.asarray(frame) for frame in batch])
