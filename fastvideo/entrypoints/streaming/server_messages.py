@@ -1,0 +1,237 @@
+"""The messages of `WS /v1/stream` from the server to the client; its binary frames are media."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import ConfigDict, Field, JsonValue
+
+from fastvideo.entrypoints.streaming.message_base import (
+    ADDED,
+    BlockReason,
+    CompletionReason,
+    CorrelationId,
+    ErrorCode,
+    ErrorReason,
+    Message,
+    PromptSource,
+    StateEnvelope,
+    added,
+)
+
+DEFAULT_MIME = 'video/mp4; codecs="avc1.64001f, mp4a.40.2"'
+
+
+class QueueStatus(Message):
+    """Place in the queue, after a valid opening message; repeated only when something changed."""
+
+    type: Literal["queue_status"] = "queue_status"
+    position: int = Field(description="Sessions ahead of this one; 0 is next.")
+    queue_depth: int = Field(description="Sessions that wait.")
+    session_id: str | None = added("On the first one: the session's id.")
+    eta_ms: float | None = added("Estimated wait.")
+
+
+class GpuAssigned(Message):
+    """A worker took the session."""
+
+    type: Literal["gpu_assigned"] = "gpu_assigned"
+    gpu_id: int = Field(description="Index of the worker's device.")
+    session_timeout: int = Field(description="Idle seconds after which the session ends.")
+    model_id: str | None = added("The model that runs.")
+
+
+class Ltx2StreamStart(Message):
+    """The session is active; sizes are those of the segments to come."""
+
+    type: Literal["ltx2_stream_start"] = "ltx2_stream_start"
+    preset: str | None = Field(default=None, description="The preset of the opening message.")
+    width: int = Field(description="Picture width in pixels.")
+    height: int = Field(description="Picture height in pixels.")
+    fps: int = Field(description="Frames per second.")
+    num_frames: int = Field(description="Frames of a first segment.")
+    limits: dict[str, int | float] | None = added("Bounds a request must keep, by name.")
+
+
+class Ltx2SegmentStart(Message):
+    """A segment begins."""
+
+    type: Literal["ltx2_segment_start"] = "ltx2_segment_start"
+    segment_idx: int = Field(description="Counts from 0.")
+    prompt: str = Field(description="The prompt it is made from.")
+    total_steps: int = Field(description="Denoising steps to come.")
+    source: PromptSource | None = added("Where the prompt came from.")
+
+
+class StepComplete(Message):
+    """A step of the running segment is done; at least one per segment, before `media_init`."""
+
+    type: Literal["step_complete"] = "step_complete"
+    segment_idx: int = Field(description="The running segment.")
+    step: int = Field(description="Steps done.")
+    total_steps: int = Field(description="Steps of this stage.")
+    stage: str = Field(default="denoise", description="What is being done.")
+
+
+class MediaInit(Message):
+    """The binary messages that follow are this segment's fragmented MP4; the first is its init segment."""
+
+    type: Literal["media_init"] = "media_init"
+    segment_idx: int = Field(description="The segment.")
+    mime: str = Field(default=DEFAULT_MIME, description="True type of the coded stream, for a SourceBuffer.")
+    stream_id: str = Field(description="The same for the whole timeline.")
+    mode: Literal["av_fmp4"] = Field(default="av_fmp4", description="Sound and picture in one fragmented MP4.")
+
+
+class MediaSegmentComplete(Message):
+    """The segment's last binary message was sent."""
+
+    type: Literal["media_segment_complete"] = "media_segment_complete"
+    segment_idx: int = Field(description="The segment.")
+    stream_id: str = Field(description="The timeline.")
+    chunks: int = Field(description="Fragments sent, without the init segment.")
+    duration_ms: float | None = Field(default=None, description="Coded duration of the picture.")
+    pts_base_ms: float | None = Field(default=None, description="Where the segment starts on the timeline.")
+    bytes: int | None = added("Bytes sent, with the init segment.")
+    first_sequence: int | None = added("Sequence number of its first fragment.")
+    last_sequence: int | None = added("Sequence number of its last fragment.")
+
+
+class SegmentTimings(Message):
+    """Where a segment's time went, in milliseconds; a part that did not happen is absent."""
+
+    queue: float | None = Field(default=None, description="Waiting for the worker.")
+    text: float | None = Field(default=None, description="Text encoding.")
+    denoise: float | None = Field(default=None, description="Denoising.")
+    refine: float | None = Field(default=None, description="Second, larger pass.")
+    decode: float | None = Field(default=None, description="Latents to picture and sound.")
+    encode: float | None = Field(default=None, description="Picture and sound to fragments.")
+    first_fragment: float | None = Field(default=None, description="Start of the segment to its first fragment.")
+
+
+class Ltx2SegmentComplete(Message):
+    """The segment is generated, sent, and its state stored."""
+
+    type: Literal["ltx2_segment_complete"] = "ltx2_segment_complete"
+    segment_idx: int = Field(description="The segment.")
+    generation_time_ms: float = Field(description="Time in the worker.")
+    e2e_latency_ms: float | None = Field(default=None, description="Request to last byte handed to the socket.")
+    timings: SegmentTimings | None = added("The parts of that time.")
+
+
+class Ltx2StreamComplete(Message):
+    """Nothing more will come; the close follows."""
+
+    type: Literal["ltx2_stream_complete"] = "ltx2_stream_complete"
+    reason: CompletionReason = Field(default="stop_requested", description="Why it ended.")
+
+
+class SessionTimeout(Message):
+    """The session was idle for too long; the close follows."""
+
+    type: Literal["session_timeout"] = "session_timeout"
+    timeout_seconds: int = Field(description="The limit that passed.")
+    reason: str | None = added("What the server waited for.")
+
+
+class ContinuationStateSnapshot(Message):
+    """The session's state, self-contained; `kind` and `payload` stand at the top level as well."""
+
+    type: Literal["continuation_state_snapshot"] = "continuation_state_snapshot"
+    state: StateEnvelope = Field(description="Can be sent back in an opening message.")
+    kind: str | None = added("The same as state.kind.")
+    payload: dict[str, JsonValue] | None = added("The same as state.payload.")
+
+    @classmethod
+    def of(cls, kind: str, payload: dict[str, Any]) -> ContinuationStateSnapshot:
+        """The message for one state, in both documented shapes."""
+        return cls(state=StateEnvelope(kind=kind, payload=payload), kind=kind, payload=payload)
+
+
+class ErrorMessage(Message):
+    """Something went wrong; a close follows when the session cannot go on."""
+
+    type: Literal["error"] = "error"
+    code: ErrorCode = Field(default="internal_error", description="One of seven documented values.")
+    message: str = Field(description="A sentence for a person.")
+    retryable: bool = Field(default=False, description="The same request may succeed later.")
+    reason: ErrorReason | None = added("Refines the code.")
+    retry_after: float | None = added("Seconds to wait before trying again.")
+
+
+class PromptStatus(Message):
+    """What became of a prompt that carried a `request_id`."""
+
+    model_config = ConfigDict(json_schema_extra=ADDED)
+
+    type: Literal["prompt_status"] = "prompt_status"
+    request_id: str = Field(description="The id of the prompt.")
+    status: Literal["pending", "applied", "rejected"] = Field(description="Waiting, used by a segment, or refused.")
+    reason: str | None = Field(default=None, description="Why it was refused.")
+
+
+class SegmentCancelled(Message):
+    """The running segment stopped because the client asked; what was sent of it stays valid."""
+
+    model_config = ConfigDict(json_schema_extra=ADDED)
+
+    type: Literal["segment_cancelled"] = "segment_cancelled"
+    segment_idx: int = Field(description="The segment that stopped.")
+
+
+class GenerationBlocked(Message):
+    """Nothing is left to generate from, or something holds it; sent when the session runs by itself."""
+
+    model_config = ConfigDict(json_schema_extra=ADDED)
+
+    type: Literal["generation_blocked"] = "generation_blocked"
+    reason: BlockReason | None = Field(default=None, description="What holds it.")
+
+
+class GenerationResumed(Message):
+    """Generation goes on after `generation_blocked`."""
+
+    model_config = ConfigDict(json_schema_extra=ADDED)
+
+    type: Literal["generation_resumed"] = "generation_resumed"
+
+
+class DeadlineMissed(Message):
+    """Media came later than the viewer needed it, by the viewer's own `playback_status`."""
+
+    model_config = ConfigDict(json_schema_extra=ADDED)
+
+    type: Literal["deadline_missed"] = "deadline_missed"
+    late_ms: float = Field(description="How much too late.")
+
+
+class Pong(Message):
+    """The answer to `ping`."""
+
+    model_config = ConfigDict(json_schema_extra=ADDED)
+
+    type: Literal["pong"] = "pong"
+    id: CorrelationId = Field(description="The id of the ping.")
+
+
+ServerMessage: TypeAlias = Annotated[
+    QueueStatus
+    | GpuAssigned
+    | Ltx2StreamStart
+    | Ltx2SegmentStart
+    | StepComplete
+    | MediaInit
+    | MediaSegmentComplete
+    | Ltx2SegmentComplete
+    | Ltx2StreamComplete
+    | SessionTimeout
+    | ContinuationStateSnapshot
+    | ErrorMessage
+    | PromptStatus
+    | SegmentCancelled
+    | GenerationBlocked
+    | GenerationResumed
+    | DeadlineMissed
+    | Pong,
+    Field(discriminator="type"),
+]
