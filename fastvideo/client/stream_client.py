@@ -15,7 +15,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from fastvideo.client.errors import SegmentStopped, StreamClosed, StreamError
-from fastvideo.client.stream_protocol import Event, InitSegment, MediaFragment, StreamProtocol
+from fastvideo.client.stream_protocol import Event, InitSegment, Media, MediaFragment, StreamProtocol
 from fastvideo.entrypoints.streaming.protocol import (
     ClientMessage,
     ContinuationStateSnapshot,
@@ -57,9 +57,14 @@ class ReceivedSegment:
     complete: Ltx2SegmentComplete | None = None
 
     @property
+    def parts(self) -> list[Media]:
+        """Its media in the order in which it came."""
+        return [*([self.init] if self.init else []), *self.fragments]
+
+    @property
     def media(self) -> bytes:
         """The segment as one playable file."""
-        return (self.init.data if self.init else b"") + b"".join(part.data for part in self.fragments)
+        return b"".join(part.data for part in self.parts)
 
 
 class StreamClient:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import re
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -46,6 +47,7 @@ from fastvideo.entrypoints.streaming.protocol import (
 Scripted = Callable[[Callable[[ServerConnection], Any]], AbstractAsyncContextManager[str]]
 Live = Callable[..., AbstractAsyncContextManager[str]]
 
+PAGE = (Path(__file__).resolve().parents[2] / "docs/protocol.md").read_text("utf-8")
 START = Ltx2StreamStart(width=64, height=32, fps=24, num_frames=9)
 INIT = b"\x00\x00\x00\x08ftyp" + b"\x00\x00\x00\x08moov"
 FRAGMENT = b"\x00\x00\x00\x08moof" + b"\x00\x00\x00\x08mdat"
@@ -314,6 +316,19 @@ async def test_cancel_stops_the_running_segment_and_the_session_goes_on(live: Li
                 pass
             await client.ping()
         assert client.close_code is None
+
+
+async def test_the_example_in_the_documentation_records_a_file(live: Live, tmp_path: Path) -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", PAGE, re.S)
+    names: dict[str, Any] = {"__name__": "example"}
+    exec(compile(example, "docs/protocol.md", "exec"), names)
+    async with live(num_frames=9) as url:
+        await names["record"](url, ["A red kite", "A blue kite"], str(tmp_path / "kites.mp4"))
+    with av.open(str(tmp_path / "kites.mp4")) as container:
+        assert sum(1 for _ in container.decode(video=0)) == 18
+    with av.open(str(tmp_path / "kites.mp4")) as container:
+        samples = sum(frame.samples for frame in container.decode(audio=0))
+    assert samples == pytest.approx(18 / 24 * 48_000, abs=2048)
 
 
 async def test_media_frames_are_whole_and_typed(live: Live) -> None:
