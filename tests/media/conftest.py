@@ -9,17 +9,12 @@ from dataclasses import dataclass, field
 import av
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, settings
 from numpy.typing import NDArray
 
 from fastvideo.media.encoder import Fragment, SegmentEncoder
 from fastvideo.media.timeline import AUDIO_RATE_HZ, MediaCursor
 
 WIDTH, HEIGHT = 64, 48
-
-# A busy machine is no reason to fail.
-settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("unhurried")
 
 
 @dataclass
