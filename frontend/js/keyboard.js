@@ -29,10 +29,11 @@ export function listenToKeys(store, controller, player) {
   document.addEventListener("keydown", (event) => {
     if (event.defaultPrevented || event.isComposing || event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key === "Escape") {
-      // The first Escape closes or leaves what is open; only then does it mean the segment.
+      // Escape first closes or leaves what is open; only then does it mean the segment.
       if (help.matches(":popover-open") || document.fullscreenElement) return;
-      if (document.activeElement === prompt) prompt.blur();
-      else controller.cancelSegment();
+      const writing = document.activeElement === prompt && prompt.value !== "";
+      prompt.blur();
+      if (!writing) controller.cancelSegment();
       return;
     }
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;

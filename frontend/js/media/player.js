@@ -29,7 +29,7 @@ import { PlaybackWatch } from "./watch.js";
 
 /** Seconds of past media that stay for seeking back, and the few that stay when the browser's memory is full. */
 const KEEP_BEHIND_S = 60;
-const KEEP_WHEN_FULL_S = 5;
+const KEEP_WHEN_FULL_S = 2;
 const LOOK_EVERY_MS = 250;
 /** Distance to the newest media that still counts as live; the server keeps a lead of several seconds by itself. */
 const LIVE_EDGE_S = 1;
