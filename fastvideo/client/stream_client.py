@@ -87,14 +87,18 @@ class StreamClient:
     ) -> Self:
         """Connect to `ws://host:port/v1/stream` and send the opening message.
 
-        Raises OSError or TimeoutError when nobody answers, StreamClosed when it is no WebSocket that does.
+        Raises OSError or TimeoutError when nobody answers, StreamClosed when it is no WebSocket that does, and
+        StreamError when the server refuses at once; otherwise `started` tells.
         """
         try:
             connection = await connect(url, compression=None, max_size=MAX_MESSAGE_BYTES, open_timeout=open_timeout_s)
         except InvalidHandshake as error:
             raise StreamClosed(1006, f"{url}: {error}", None) from error
         client = cls(connection)
-        await client.send(opening if opening is not None else SessionInitV2())
+        try:
+            await client.send(opening if opening is not None else SessionInitV2())
+        except StreamClosed as closed:
+            raise (StreamError(closed.error) if closed.error else closed) from None
         return client
 
     async def started(self) -> Ltx2StreamStart:
@@ -106,7 +110,8 @@ class StreamClient:
         try:
             await self._connection.send(encode_client_message(message))
         except ConnectionClosed:
-            raise self._closed() from None
+            # What the server said before it closed is still to be read.
+            await self._read(until=lambda: False)
 
     async def prompt(
         self,
@@ -135,8 +140,13 @@ class StreamClient:
         await self.send(SegmentCancel())
 
     async def stop(self) -> Ltx2StreamComplete:
-        """End the stream cleanly and wait for its completing message."""
-        return self.protocol.ending or await self._ask(SessionStop(), Ltx2StreamComplete)
+        """End the stream cleanly and wait for its completing message, also when it has ended by itself."""
+        try:
+            return self.protocol.ending or await self._ask(SessionStop(), Ltx2StreamComplete)
+        except StreamClosed:
+            if self.protocol.ending is None:
+                raise
+            return self.protocol.ending
 
     async def pause(self, paused: bool = True) -> None:
         """Hold generation after the running segment, or let it go on."""

@@ -7,7 +7,7 @@ import io
 import json
 import re
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +104,38 @@ async def test_a_refusal_is_an_error_with_its_message_and_then_a_close(scripted:
         assert (client.close_code, client.close_reason) == (1013, "session_rejected")
         with pytest.raises(StreamClosed):
             await client.prompt("too late")
+
+
+async def test_a_refusal_before_the_opening_message_is_read_still_says_why(scripted: Scripted) -> None:
+    closed = asyncio.Event()
+
+    async def script(connection: ServerConnection) -> None:
+        await read(connection)
+        await tell(connection, ErrorMessage(code="session_rejected", message="full"))
+        await connection.close(1013, "session_rejected")
+        closed.set()
+
+    async with scripted(script) as url, await StreamClient.connect(url) as client:
+        await closed.wait()
+        # The close has arrived, and nothing was read yet.
+        with pytest.raises(StreamClosed, match="1013 'session_rejected', after: full"):
+            await client.prompt("a fox")
+        assert [event async for event in client] == [ErrorMessage(code="session_rejected", message="full")]
+
+
+async def test_stopping_a_stream_that_has_ended_by_itself_gives_its_ending(scripted: Scripted) -> None:
+    closed = asyncio.Event()
+
+    async def script(connection: ServerConnection) -> None:
+        await read(connection)
+        await tell(connection, Ltx2StreamComplete(reason="segment_cap"))
+        await connection.close()
+        closed.set()
+
+    async with scripted(script) as url, await StreamClient.connect(url) as client:
+        await closed.wait()
+        for _ in range(2):
+            assert (await client.stop()).reason == "segment_cap"
 
 
 async def test_answers_are_found_while_someone_else_iterates_and_nothing_is_lost(scripted: Scripted) -> None:
@@ -339,3 +371,13 @@ async def test_media_frames_are_whole_and_typed(live: Live) -> None:
     assert all(isinstance(part, MediaFragment) for part in segment.fragments)
     assert segment.media_complete is not None
     assert segment.media_complete.bytes == len(segment.media)
+
+
+async def test_the_mock_server_serves_64_sessions_and_refuses_the_next(live: Live) -> None:
+    async with live(num_frames=2) as url, AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(await StreamClient.connect(url)) for _ in range(64)]
+        await asyncio.gather(*(client.started() for client in clients))
+        segments = await asyncio.gather(*(client.segment("a red ball") for client in clients))
+        assert all(segment.complete is not None for segment in segments)
+        with pytest.raises(StreamError, match="session_rejected"):
+            await (await stack.enter_async_context(await StreamClient.connect(url))).started()
