@@ -98,13 +98,17 @@ class Director:
 
     # --- what the client asks for
 
-    def submit(self, prompt: Prompt) -> bool:
-        """Queue a user's prompt; False when as many as allowed are pending."""
-        if len(self._pending) >= self._rules.max_pending:
-            return False
+    @property
+    def full(self) -> bool:
+        """Whether as many prompts as allowed are pending."""
+        return len(self._pending) >= self._rules.max_pending
+
+    def submit(self, prompt: Prompt) -> None:
+        """Queue a user's prompt. Raises ValueError when :attr:`full`."""
+        if self.full:
+            raise ValueError(f"{self._rules.max_pending} prompts are pending already")
         self._pending.append(prompt)
         self._go_on()
-        return True
 
     def replace_curated(self, prompts: Sequence[str]) -> None:
         """A new list of curated prompts, from its first one on."""

@@ -12,20 +12,27 @@ from fastvideo.api.errors import (
     ImageInvalid,
     StateInvalid,
 )
-from fastvideo.entrypoints.streaming.gpu_pool import PoolAcquireTimeout, PoolUnavailable, QueueFull
+from fastvideo.entrypoints.streaming.admission import QueueFull
+from fastvideo.entrypoints.streaming.pool_base import PoolAcquireTimeout, PoolUnavailable
 from fastvideo.entrypoints.streaming.protocol import ErrorCode, ErrorMessage, ErrorReason
 from fastvideo.entrypoints.streaming.segment_channel import ReaderTooSlow
 from fastvideo.entrypoints.streaming.segment_coding import TimelineBroken
 
 # Errors whose text is written for clients: it names what they sent, and never paths or libraries of the server.
-_WRITTEN_FOR_CLIENTS = (StateInvalid, ImageInvalid, QueueFull, ReaderTooSlow, TimelineBroken, PoolUnavailable)
+_WRITTEN_FOR_CLIENTS = (
+    StateInvalid,
+    ImageInvalid,
+    QueueFull,
+    PoolAcquireTimeout,
+    PoolUnavailable,
+    ReaderTooSlow,
+    TimelineBroken,
+)
 _MAX_CHARS = 500
 
 
 def error_message(error: Exception) -> ErrorMessage:
     """The message for any error; one that was not raised on purpose is an internal error without details."""
-    if isinstance(error, PoolAcquireTimeout):
-        return ErrorMessage(code="gpu_unavailable", message="No worker became free in time.", retryable=True)
     if not isinstance(error, FastVideoError):
         return internal_error()
     return ErrorMessage(

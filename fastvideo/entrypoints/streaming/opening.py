@@ -121,7 +121,13 @@ async def _kept_image(payload: Any) -> SessionInitImage | None:
 
 
 def _drop_image(work: asyncio.Future[SessionInitImage | None]) -> None:
-    if not work.cancelled() and work.exception() is None and (image := work.result()) is not None:
+    if not work.cancelled() and work.exception() is None:
+        discard_image(work.result())
+
+
+def discard_image(image: SessionInitImage | None) -> None:
+    """Delete the file of an initial image, when there is one."""
+    if image is not None:
         Path(image.path).unlink(missing_ok=True)
 
 

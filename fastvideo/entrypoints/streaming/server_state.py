@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 from fastvideo.api.schema import ServeConfig, StreamingConfig
 from fastvideo.api.session_presets import SessionPreset
-from fastvideo.entrypoints.streaming.gpu_pool import GpuPool
 from fastvideo.entrypoints.streaming.metrics import Metrics
+from fastvideo.entrypoints.streaming.pool_base import GpuPool
 from fastvideo.entrypoints.streaming.session import SessionManager
 from fastvideo.entrypoints.streaming.session_logger import SessionLogger
 from fastvideo.entrypoints.streaming.session_store import BlobStore, InMemoryBlobStore, SessionStore

@@ -35,6 +35,7 @@ logger = logging.getLogger(__name__)
 _BATCH_FRAMES = 4
 
 
+@runtime_checkable
 class BlockingGenerator(Protocol):
     """The least a pool can run: one call per segment, which returns a result object or a mapping."""
 

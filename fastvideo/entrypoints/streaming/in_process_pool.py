@@ -1,0 +1,328 @@
+"""The pool that lives in the server's own process: one worker thread around one generator.
+
+Between sessions the segments take turns, first come, first served.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import logging
+import time
+import uuid
+from collections.abc import AsyncGenerator, Callable, Iterator
+from typing import Any, TypeVar
+
+from fastvideo.api.cancellation import CancellationToken
+from fastvideo.api.errors import FastVideoError, GenerationFailed
+from fastvideo.api.schema import GenerationRequest, GpuPoolConfig
+from fastvideo.entrypoints.streaming.admission import ADMITTED, Admission, Place
+from fastvideo.entrypoints.streaming.pool_base import (
+    GpuPool,
+    OnPlace,
+    PoolAcquireTimeout,
+    PoolAssignment,
+    PoolHealth,
+    PoolUnavailable,
+)
+from fastvideo.entrypoints.streaming.segment_channel import SegmentChannel
+from fastvideo.entrypoints.streaming.segment_events import SegmentDone, SegmentEvent, SegmentJob
+from fastvideo.entrypoints.streaming.session_store import SessionStore
+from fastvideo.entrypoints.streaming.warmup import Warmup, WarmupReport, run_warmup
+from fastvideo.entrypoints.streaming.worker import BlockingGenerator, Generator, run_segment
+from fastvideo.entrypoints.streaming.worker_thread import Turn, WorkerThread
+
+logger = logging.getLogger(__name__)
+
+_JOIN_S = 5.0
+
+T = TypeVar("T")
+
+
+class InProcessGpuPool(GpuPool):
+    """One worker thread around one generator.
+
+    ``config``: sessions admitted at once and how soon an idle one yields; ``queue_length``: sessions that may wait;
+    ``warmup``: what to generate in :meth:`start` before the first session is admitted; ``expected_segments`` per
+    session, for estimates; ``clock`` gives monotonic seconds. ``session_store`` is the one that the server shares.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        *,
+        gpu_id: int = 0,
+        session_store: SessionStore | None = None,
+        config: GpuPoolConfig | None = None,
+        queue_length: int = 256,
+        warmup: Warmup | None = None,
+        expected_segments: int = 6,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        settings = config or GpuPoolConfig()
+        self.session_store = session_store
+        self.model_id = getattr(generator, "model_id", None)
+        self.worker_id = f"inproc-{uuid.uuid4().hex[:6]}"
+        self._generator = generator
+        self._gpu_id = gpu_id
+        self._clock = clock
+        self._slots = settings.sessions_per_worker
+        self._warmup = warmup
+        self._report = WarmupReport(enabled=warmup is not None)
+        self._admission = Admission(
+            slots=self._slots if warmup is None else 0,
+            max_waiting=queue_length,
+            idle_yield_s=settings.idle_yield_seconds,
+            segments_per_lease=expected_segments,
+        )
+        self._assignments: dict[str, PoolAssignment] = {}
+        self._waiters: dict[str, _Waiter] = {}
+        self._turns: dict[str, Turn[Any]] = {}
+        self._yield_timer: asyncio.TimerHandle | None = None
+        self._worker = WorkerThread(self.worker_id)
+        self._closed = False
+
+    # --- admission
+
+    async def acquire(
+        self,
+        session_id: str,
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109
+    ) -> PoolAssignment:
+        return await self.join(session_id, timeout=timeout)
+
+    async def join(
+        self,
+        session_id: str,
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109
+        on_place: OnPlace | None = None,
+    ) -> PoolAssignment:
+        if self._closed or self._report.success is False:
+            raise PoolUnavailable("no worker is ready to generate")
+        if self._admission.enter(session_id, self._clock()):
+            self._assignments.setdefault(session_id, self._assign())
+            if on_place is not None:
+                on_place(ADMITTED)
+            return self._assignments[session_id]
+        waiter = self._waiters.get(session_id)
+        if waiter is None:
+            waiter = self._waiters[session_id] = _Waiter(asyncio.get_running_loop().create_future())
+        waiter.callers += 1
+        if on_place is not None:
+            waiter.listeners.append(on_place)
+            if waiter.place is not None:
+                on_place(waiter.place)
+        self._after_change()
+        try:
+            async with asyncio.timeout(timeout):
+                # Shielded: of two callers for the same session one may give up alone.
+                assignment = await asyncio.shield(waiter.admitted)
+            waiter.taken = True
+            return assignment
+        except TimeoutError:
+            raise PoolAcquireTimeout(f"no worker took the session within {timeout:g} s") from None
+        finally:
+            waiter.callers -= 1
+            if on_place is not None:
+                waiter.listeners.remove(on_place)
+            if waiter.callers == 0 and not waiter.taken and not self._closed:
+                # Given up, perhaps in the very moment of being admitted: the place must not stay taken.
+                self._leave(session_id)
+
+    async def release(self, session_id: str) -> None:
+        turn = self._turns.pop(session_id, None)
+        if turn is not None:
+            turn.abandon()
+        self._leave(session_id)
+
+    def _leave(self, session_id: str) -> None:
+        waiter = self._waiters.pop(session_id, None)
+        if waiter is not None and not waiter.admitted.done():
+            waiter.fail(RuntimeError("the session was released while it waited"))
+        self._admit(self._admission.leave(session_id, self._clock()))
+
+    def _assign(self) -> PoolAssignment:
+        return PoolAssignment(self._gpu_id, self.worker_id, self._clock())
+
+    def _admit(self, session_ids: list[str]) -> None:
+        for session_id in session_ids:
+            waiter = self._waiters.pop(session_id)
+            self._assignments[session_id] = self._assign()
+            waiter.admitted.set_result(self._assignments[session_id])
+        self._after_change()
+
+    def _after_change(self) -> None:
+        for session_id, place in self._admission.places().items():
+            self._waiters[session_id].tell(place)
+        if self._yield_timer is not None:
+            self._yield_timer.cancel()
+            self._yield_timer = None
+        due_s = self._admission.next_yield_s()
+        if due_s is not None and not self._closed:
+            loop = asyncio.get_running_loop()
+            self._yield_timer = loop.call_later(max(0.0, due_s - self._clock()), self._promote)
+
+    def _promote(self) -> None:
+        self._admit(self._admission.promote(self._clock()))
+
+    # --- turns
+
+    async def stream(
+        self, session_id: str, job: SegmentJob, *, cancel: CancellationToken | None = None
+    ) -> AsyncGenerator[SegmentEvent, None]:
+        token = cancel or CancellationToken()
+        work = functools.partial(run_segment, self._generator, job, token)
+        async with contextlib.aclosing(self._turn(session_id, work, token)) as events:
+            async for event in events:
+                yield event
+
+    async def run(self, session_id: str, request: GenerationRequest) -> Any:
+        def generate() -> Iterator[Any]:
+            if isinstance(self._generator, BlockingGenerator):
+                yield self._generator.generate(request)
+            else:
+                raise GenerationFailed("the generator has only stream(), and no generate()")
+
+        async with contextlib.aclosing(self._turn(session_id, generate, CancellationToken())) as results:
+            return await anext(results)
+
+    async def _turn(
+        self, session_id: str, work: Callable[[], Iterator[T]], cancel: CancellationToken
+    ) -> AsyncGenerator[T, None]:
+        if not self._admission.holds(session_id):
+            raise RuntimeError(f"session {session_id} has no worker; acquire one first")
+        if session_id in self._turns:
+            raise RuntimeError(f"session {session_id} has a segment running already")
+        turn = Turn(work, SegmentChannel(asyncio.get_running_loop()), cancel)
+        self._worker.submit(turn)
+        self._turns[session_id] = turn
+        self._admission.started(session_id)
+        try:
+            async for event in turn.channel:
+                yield event
+        finally:
+            turn.abandon()
+            if self._turns.get(session_id) is turn:
+                del self._turns[session_id]
+            self._admit(self._admission.finished(session_id, self._clock(), turn.busy_s))
+
+    # --- life
+
+    async def start(self) -> None:
+        """Warm up, then admit sessions; a failed warm-up is logged and shows in the health report."""
+        if self._warmup is None or self._report.success is not None:
+            return
+        cancel = CancellationToken()
+        warmup = self._warmup
+        turn = Turn(
+            lambda: run_warmup(self._generator, warmup, cancel), SegmentChannel(asyncio.get_running_loop()), cancel
+        )
+        self._worker.submit(turn)
+        try:
+            async with asyncio.timeout(warmup.timeout_s):
+                names = iter(("first_ms", "continued_ms"))
+                async for event in turn.channel:
+                    if isinstance(event, SegmentDone):
+                        self._report.timings_ms[next(names)] = event.generation_ms
+        except (FastVideoError, TimeoutError) as error:
+            logger.exception("the warm-up failed: no session will be admitted")
+            self._report.success = False
+            self._report.error = "timed out" if isinstance(error, TimeoutError) else str(error)
+            self._fail_waiters()
+        else:
+            self._report.success = True
+            self._admit(self._admission.set_slots(self._slots, self._clock()))
+        finally:
+            turn.abandon()
+
+    async def shutdown(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        if self._yield_timer is not None:
+            self._yield_timer.cancel()
+        for turn in self._turns.values():
+            turn.abandon()
+        self._fail_waiters()
+        self._worker.stop()
+        if not await asyncio.to_thread(self._worker.join, _JOIN_S):
+            logger.error("the generator did not stop within %g s; its thread is left behind", _JOIN_S)
+
+    def _fail_waiters(self) -> None:
+        for session_id, waiter in list(self._waiters.items()):
+            del self._waiters[session_id]
+            self._admission.leave(session_id, self._clock())
+            waiter.fail(PoolUnavailable("no worker is ready to generate"))
+
+    # --- health
+
+    @property
+    def turns_waiting(self) -> int:
+        """Segments that are asked for and wait for their turn."""
+        return max(0, len(self._turns) - 1)
+
+    @property
+    def ready(self) -> bool:
+        """Whether a session that comes now would be served."""
+        return self._worker.alive and self._report.ready
+
+    def health(self) -> PoolHealth:
+        return PoolHealth(
+            total_workers=1,
+            available_workers=int(self.ready and self._admission.free_slots > 0),
+            active_sessions=self._admission.leases,
+            queued_sessions=self._admission.waiting,
+        )
+
+    def get_status(self) -> dict[str, Any]:
+        """The documented shape of ``/status``."""
+        health = self.health()
+        report = self._report
+        return {
+            "total_gpus": health.total_workers,
+            "available_gpus": health.available_workers,
+            "queue_size": health.queued_sessions,
+            "warmup_enabled": report.enabled,
+            "warmup_successful_gpus": int(report.success is True),
+            "warmup_failed_gpus": int(report.success is False),
+            "gpu_status": {
+                str(self._gpu_id): {
+                    "ready": self.ready,
+                    "available": health.available_workers > 0,
+                    "client_count": health.active_sessions,
+                    "current_model_id": self.model_id,
+                    "process_alive": self._worker.alive,
+                    "warmup_enabled": report.enabled,
+                    "warmup_success": report.success,
+                    "warmup_error": report.error,
+                    "warmup_timings": dict(report.timings_ms),
+                }
+            },
+        }
+
+
+class _Waiter:
+    """A session that waits for its lease, and those who want to know how long."""
+
+    def __init__(self, admitted: asyncio.Future[PoolAssignment]) -> None:
+        self.admitted = admitted
+        self.callers = 0
+        self.taken = False
+        self.place: Place | None = None
+        self.listeners: list[OnPlace] = []
+
+    def fail(self, error: Exception) -> None:
+        """Wake everybody with an error."""
+        self.admitted.set_exception(error)
+        # Counts as seen even when the last caller has just given up.
+        self.admitted.exception()
+
+    def tell(self, place: Place) -> None:
+        """Push a place that changed."""
+        if place != self.place:
+            self.place = place
+            for listener in list(self.listeners):
+                listener(place)

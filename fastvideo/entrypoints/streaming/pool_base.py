@@ -1,0 +1,159 @@
+"""The pool interface that sessions use, and what a pool of one's own gets for free.
+
+A session first acquires a place (admission), then sends one segment after the other; release frees the place.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from fastvideo.api.cancellation import CancellationToken
+from fastvideo.api.errors import FastVideoError, GenerationCancelled, GenerationFailed
+from fastvideo.api.schema import GenerationRequest
+from fastvideo.entrypoints.streaming.admission import ADMITTED, Place
+from fastvideo.entrypoints.streaming.segment_channel import SegmentChannel
+from fastvideo.entrypoints.streaming.segment_events import SegmentEvent, SegmentJob, SegmentStarted
+from fastvideo.entrypoints.streaming.worker import run_segment
+from fastvideo.entrypoints.streaming.worker_thread import Turn
+
+logger = logging.getLogger(__name__)
+
+_CANCEL_POLL_S = 0.05
+
+OnPlace: TypeAlias = Callable[[Place], None]
+
+
+class PoolAcquireTimeout(FastVideoError, RuntimeError):
+    """No worker took the session in time."""
+
+    code = "gpu_unavailable"
+    retryable = True
+
+
+class PoolUnavailable(FastVideoError, RuntimeError):
+    """The pool has no worker that will ever be ready: its warm-up failed, or it is shut down."""
+
+    code = "gpu_unavailable"
+
+
+@dataclass(frozen=True)
+class PoolAssignment:
+    """The worker that a session is bound to; ``pinned_at`` in monotonic seconds."""
+
+    gpu_id: int
+    worker_id: str
+    pinned_at: float = field(default_factory=time.monotonic)
+
+
+@dataclass(frozen=True)
+class PoolHealth:
+    """How many workers there are, how many could take a session, and how many sessions are served and wait."""
+
+    total_workers: int
+    available_workers: int
+    active_sessions: int
+    queued_sessions: int = 0
+
+
+class GpuPool(ABC):
+    """Workers that sessions are bound to. The five abstract methods are enough for a pool of one's own."""
+
+    #: The model that the workers run, where the pool knows it.
+    model_id: str | None = None
+
+    @abstractmethod
+    async def acquire(
+        self,
+        session_id: str,
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109
+    ) -> PoolAssignment:
+        """Bind the session to a worker; twice is the same as once. Raises PoolAcquireTimeout after ``timeout`` s."""
+
+    @abstractmethod
+    async def run(self, session_id: str, request: GenerationRequest) -> Any:
+        """Generate one segment and return the result. Raises RuntimeError unless the session was acquired."""
+
+    @abstractmethod
+    async def release(self, session_id: str) -> None:
+        """Give the worker back; no error when the session has none."""
+
+    @abstractmethod
+    async def shutdown(self) -> None:
+        """Stop the workers; twice is the same as once."""
+
+    @abstractmethod
+    def health(self) -> PoolHealth:
+        """How the pool stands now."""
+
+    async def start(self) -> None:
+        """Make the workers ready. Sessions may come before that is done, and wait."""
+        return
+
+    async def join(
+        self,
+        session_id: str,
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109
+        on_place: OnPlace | None = None,
+    ) -> PoolAssignment:
+        """:meth:`acquire` that tells the place in the queue: once at first, then whenever it changes."""
+        if on_place is not None:
+            on_place(ADMITTED)
+        return await self.acquire(session_id, timeout=timeout)
+
+    async def stream(
+        self, session_id: str, job: SegmentJob, *, cancel: CancellationToken | None = None
+    ) -> AsyncGenerator[SegmentEvent, None]:
+        """Generate and code one segment. Close the iterator to abandon it; see ``run_segment`` for what it raises.
+
+        This default generates with :meth:`run` and codes the result in this process.
+        """
+        token = cancel or CancellationToken()
+        yield SegmentStarted(max(1, job.request.sampling.num_inference_steps))
+        result = await _run_cancellable(self.run(session_id, job.request), token)
+        loop = asyncio.get_running_loop()
+        turn = Turn(lambda: run_segment(_Finished(result), job, token), SegmentChannel(loop), token)
+        coding = loop.run_in_executor(None, turn.execute)
+        try:
+            async for event in turn.channel:
+                if not isinstance(event, SegmentStarted):
+                    yield event
+        finally:
+            turn.abandon()
+            await coding
+
+
+class _Finished:
+    """A generator whose result is there already."""
+
+    def __init__(self, result: Any) -> None:
+        self._result = result
+
+    def generate(self, request: GenerationRequest) -> Any:
+        return self._result
+
+
+async def _run_cancellable(run: Coroutine[Any, Any, Any], cancel: CancellationToken) -> Any:
+    task = asyncio.ensure_future(run)
+    try:
+        while not task.done():
+            await asyncio.wait({task}, timeout=_CANCEL_POLL_S)
+            if cancel.cancelled and not task.done():
+                raise GenerationCancelled("the segment was cancelled")
+        return task.result()
+    except FastVideoError:
+        raise
+    except Exception as error:
+        logger.exception("the pool failed to run a segment")
+        raise GenerationFailed("the pool failed; the server's log has the reason") from error
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task})

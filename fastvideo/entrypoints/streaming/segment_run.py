@@ -1,0 +1,127 @@
+"""One segment of a session: asked for, streamed to the client as it is made, its state stored, then announced."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+
+from fastvideo.api.cancellation import CancellationToken
+from fastvideo.api.errors import FastVideoError, GenerationCancelled, GenerationFailed
+from fastvideo.entrypoints.streaming.client_commands import tell_prompt
+from fastvideo.entrypoints.streaming.director import Director, Start
+from fastvideo.entrypoints.streaming.protocol import DeadlineMissed
+from fastvideo.entrypoints.streaming.segment_coding import TimelineBroken
+from fastvideo.entrypoints.streaming.segment_events import (
+    SegmentCut,
+    SegmentDone,
+    SegmentEvent,
+    SegmentFragment,
+    SegmentInit,
+    SegmentJob,
+    SegmentStarted,
+)
+from fastvideo.entrypoints.streaming.segment_messages import SegmentMessages
+from fastvideo.entrypoints.streaming.server_state import ServerState
+from fastvideo.entrypoints.streaming.session import Session
+from fastvideo.entrypoints.streaming.session_post import SessionPost
+from fastvideo.entrypoints.streaming.state_keeper import StateKeeper
+from fastvideo.media.timeline import MediaCursor
+
+_AUTOMATIC = ("curated", "auto_extension")
+_LATE_MS = 1.0
+
+
+class SegmentRun:
+    """Makes one segment; :attr:`cursor` says where the timeline goes on afterwards, whatever happened."""
+
+    def __init__(
+        self,
+        start: Start,
+        session: Session,
+        server: ServerState,
+        *,
+        director: Director,
+        post: SessionPost,
+        states: StateKeeper,
+        stream_id: str,
+        cursor: MediaCursor,
+    ) -> None:
+        self._start = start
+        self._session = session
+        self._server = server
+        self._viewer = director.viewer
+        self._post = post
+        self._states = states
+        self._messages = SegmentMessages(session.segment_idx, start.prompt, stream_id)
+        self._cancel = CancellationToken()
+        self._task: asyncio.Task[None] | None = None
+        self._asked_s = server.clock()
+        # Only a viewer who has something to play can be kept waiting.
+        self._viewer_plays = self._viewer.ahead_ms(self._asked_s) > 0
+        self.cursor = cursor
+
+    def cancel(self) -> None:
+        """Stop: at once while nothing of the segment was sent, else within one step, so that the timeline goes on."""
+        self._cancel.cancel()
+        if self._task is not None and not self._messages.media_started:
+            self._task.cancel()
+
+    async def run(self, bind: Callable[[], Awaitable[None]], make_job: Callable[[], Awaitable[SegmentJob]]) -> None:
+        """``bind`` gets a worker, ``make_job`` says what to make there.
+
+        Raises GenerationCancelled after :meth:`cancel`, TimelineBroken when no segment can follow, and whatever else
+        went wrong on purpose.
+        """
+        task = self._task = asyncio.create_task(self._make(bind, make_job))
+        try:
+            await task
+        except asyncio.CancelledError:
+            current = asyncio.current_task()
+            if current is not None and current.cancelling():
+                raise
+            raise GenerationCancelled("the client cancelled the segment") from None
+        except FastVideoError:
+            if not self._messages.timeline_known:
+                raise TimelineBroken("the segment broke off; the stream cannot go on") from None
+            raise
+        finally:
+            self._task = None
+
+    async def _make(self, bind: Callable[[], Awaitable[None]], make_job: Callable[[], Awaitable[SegmentJob]]) -> None:
+        await bind()
+        job = await make_job()
+        async with contextlib.aclosing(self._server.pool.stream(self._session.id, job, cancel=self._cancel)) as events:
+            async for event in events:
+                self._session.touch(now=self._server.clock())
+                await self._note(event)
+                for item in self._messages.of(event):
+                    await self._post.put(item)
+        done = self._messages.done
+        if done is None:
+            raise GenerationFailed("the pool ended a segment without its result")
+        await self._states.replace(done.state)
+        await self._post.drained()
+        seconds = self._server.clock() - self._asked_s
+        complete = self._messages.complete(seconds * 1000.0)
+        self._server.metrics.segment_seconds.observe(seconds)
+        self._post.log("segment_complete", **complete.model_dump(exclude={"type"}, exclude_none=True))
+        await self._post.put(complete)
+
+    async def _note(self, event: SegmentEvent) -> None:
+        now_s = self._server.clock()
+        prompt = self._start.prompt
+        match event:
+            case SegmentStarted():
+                self._post.log("segment_start", segment_idx=self._session.segment_idx, prompt=prompt.text)
+                await tell_prompt(self._post, prompt, "applied")
+            case SegmentInit():
+                self._server.metrics.first_fragment_seconds.observe(now_s - self._asked_s)
+                late_ms = self._viewer.dry_ms(now_s)
+                due = self._viewer_plays and self._viewer.reports and prompt.source in _AUTOMATIC
+                if due and late_ms > _LATE_MS:
+                    await self._post.put(DeadlineMissed(late_ms=round(late_ms, 3)))
+            case SegmentFragment():
+                self._viewer.sent(event.pts_ms + event.duration_ms, now_s)
+            case SegmentCut() | SegmentDone():
+                self.cursor = event.cursor

@@ -1,0 +1,75 @@
+"""What a session sends: messages and media through one bounded outbox, and lines in its log."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from fastvideo.entrypoints.streaming import endings
+from fastvideo.entrypoints.streaming.connection import Connection
+from fastvideo.entrypoints.streaming.endings import SessionOver
+from fastvideo.entrypoints.streaming.error_messages import error_message
+from fastvideo.entrypoints.streaming.outbox import Outbox
+from fastvideo.entrypoints.streaming.protocol import ErrorMessage, ServerMessage, encode_server_message
+from fastvideo.entrypoints.streaming.segment_channel import ReaderTooSlow
+from fastvideo.entrypoints.streaming.server_state import ServerState
+from fastvideo.entrypoints.streaming.session_logger import SessionLogEvent
+
+SLOW_READER_S = 20.0
+
+
+class SessionPost:
+    """One session's way out. :meth:`deliver` runs in a task of its own; the rest is called from anywhere."""
+
+    def __init__(self, session_id: str, server: ServerState) -> None:
+        self._session_id = session_id
+        self._log = server.log
+        self._metrics = server.metrics
+        self._outbox = Outbox()
+
+    async def put(self, item: ServerMessage | bytes) -> None:
+        """Send a message or a binary frame, after what is queued; waits while too much is."""
+        await self._outbox.put(item if isinstance(item, bytes) else self._encoded(item))
+
+    async def put_text(self, text: str) -> None:
+        """Send a message that is encoded already."""
+        await self._outbox.put(text)
+
+    def put_now(self, item: ServerMessage | bytes) -> None:
+        """Send something small without waiting."""
+        self._outbox.put_now(item if isinstance(item, bytes) else self._encoded(item))
+
+    async def drained(self) -> None:
+        """Wait until everything was handed to the socket."""
+        await self._outbox.drained()
+
+    def discard(self) -> None:
+        """Drop what the client has not taken yet."""
+        self._outbox.discard()
+
+    def close(self) -> None:
+        """Nothing follows; :meth:`deliver` ends after the rest."""
+        self._outbox.close()
+
+    async def deliver(self, connection: Connection) -> None:
+        """Send until :meth:`close`. Raises ConnectionLost; SessionOver when the client takes nothing for too long."""
+        while (frame := await self._outbox.take()) is not None:
+            try:
+                async with asyncio.timeout(SLOW_READER_S):
+                    await connection.send(frame)
+            except TimeoutError:
+                slow = ReaderTooSlow(f"the connection took nothing for {SLOW_READER_S:g} s")
+                raise SessionOver(endings.too_slow(error_message(slow))) from None
+            finally:
+                self._outbox.sent(frame)
+            self._metrics.sent_bytes.labels("text" if isinstance(frame, str) else "media").inc(len(frame))
+
+    def log(self, event: str, **payload: Any) -> None:
+        """A line in the session's log."""
+        self._log.log(SessionLogEvent(self._session_id, event, payload))
+
+    def _encoded(self, message: ServerMessage) -> str:
+        if isinstance(message, ErrorMessage):
+            self._metrics.errors.labels(message.code).inc()
+            self.log("error", **message.model_dump(exclude={"type"}, exclude_none=True))
+        return encode_server_message(message)

@@ -1,0 +1,67 @@
+"""The continuation state of one session: kept in the stores, whole when it is needed."""
+
+from __future__ import annotations
+
+import asyncio
+
+from fastvideo.api.errors import LimitExceeded
+from fastvideo.api.schema import ContinuationState
+from fastvideo.entrypoints.streaming import state_blobs
+from fastvideo.entrypoints.streaming.protocol import ContinuationStateSnapshot, StateEnvelope, encode_server_message
+from fastvideo.entrypoints.streaming.session import Session
+from fastvideo.entrypoints.streaming.session_store import BlobStore, SessionStore
+
+
+class StateKeeper:
+    """Replaces, reads and forgets the state of ``session``. Large states are coded in threads."""
+
+    def __init__(self, session: Session, session_store: SessionStore, blob_store: BlobStore) -> None:
+        self._session = session
+        self._states = session_store
+        self._all_blobs = blob_store
+        self._blobs = blob_store.owned(session.id)
+
+    async def replace(self, state: ContinuationState | None) -> None:
+        """Store a state, and drop the blobs that only the one before referred to. Raises StoreFull, StateInvalid."""
+        old = self._session.continuation_state
+        self._session.continuation_state = stored = await asyncio.to_thread(self._store, state)
+        kept = state_blobs.blob_ids(stored) if stored else []
+        for blob_id in state_blobs.blob_ids(old) if old else []:
+            if blob_id not in kept:
+                self._blobs.drop(blob_id)
+
+    async def whole(self) -> ContinuationState | None:
+        """The state with its blobs inlined. Raises StateInvalid when one has expired."""
+        state = self._session.continuation_state
+        return None if state is None else await asyncio.to_thread(state_blobs.inline, state, self._blobs)
+
+    async def snapshot_text(self) -> str | None:
+        """The snapshot message for the state, None without one. Raises StateInvalid, LimitExceeded."""
+        state = await self.whole()
+        return None if state is None else await asyncio.to_thread(snapshot_text, state)
+
+    def forget(self) -> None:
+        """Drop the state and every blob of the session."""
+        self._session.continuation_state = None
+        self._states.drop(self._session.id)
+        self._all_blobs.drop_owner(self._session.id)
+
+    def _store(self, state: ContinuationState | None) -> ContinuationState | None:
+        if state is None:
+            self._states.drop(self._session.id)
+            return None
+        stored = state_blobs.to_blobs(state, self._blobs)
+        self._states.store(self._session.id, stored)
+        return stored
+
+
+def snapshot_text(state: ContinuationState, max_bytes: int = state_blobs.MAX_STATE_JSON_BYTES) -> str:
+    """The snapshot message as JSON, at most ``max_bytes``; raises LimitExceeded above that."""
+    envelope = StateEnvelope(kind=state.kind, payload=state.payload)
+    text = encode_server_message(ContinuationStateSnapshot(state=envelope))
+    if len(text) > max_bytes:
+        raise LimitExceeded("state", f"expected at most {max_bytes} bytes of JSON, the session's has {len(text)}")
+    if 2 * len(text) > max_bytes:
+        # The copy at the top level is left out rather than the state.
+        return text
+    return encode_server_message(ContinuationStateSnapshot.of(state.kind, state.payload))
