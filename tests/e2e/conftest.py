@@ -116,6 +116,21 @@ def chromium(playwright: Playwright) -> Iterator[Browser]:
     browser.close()
 
 
+# Notes how loud the sound is, ten times a second.
+HEAR = """() => {
+  const audio = new AudioContext();
+  const analyser = audio.createAnalyser();
+  const source = audio.createMediaElementSource(document.querySelector('video'));
+  source.connect(analyser).connect(audio.destination);
+  const block = new Float32Array(analyser.fftSize);
+  window.__heard = [];
+  setInterval(() => {
+    analyser.getFloatTimeDomainData(block);
+    window.__heard.push(Math.sqrt(block.reduce((sum, value) => sum + value * value, 0) / block.length));
+  }, 100);
+}"""
+
+
 class PageDriver:
     """The page in a browser, as a person uses it; anything it writes to the console as an error is a problem."""
 
@@ -154,6 +169,15 @@ class PageDriver:
     def watch_frames(self) -> None:
         """Note every picture from here on; before the first prompt."""
         self.read(WATCH_FRAMES)
+
+    def hear(self) -> None:
+        """Note the loudness of the sound from here on."""
+        self.read(HEAR)
+
+    def heard(self) -> list[float]:
+        """Root mean square of the sound, ten times a second."""
+        levels: list[float] = self.read("__heard")
+        return levels
 
     def assert_every_frame_came_once_and_in_order(self, expected: list[list[int]], fps: float) -> None:
         """Compare the strips of the presented pictures with ``[segment, frame]`` pairs.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -37,24 +38,10 @@ def quick_url(start_server: Callable[..., Any]) -> str:
     return str(start_server(*MOCK, "--steps", "2", "--segment-cap", "30").url)
 
 
-HEAR = """() => {
-  const audio = new AudioContext();
-  const analyser = audio.createAnalyser();
-  const source = audio.createMediaElementSource(document.querySelector('video'));
-  source.connect(analyser).connect(audio.destination);
-  const block = new Float32Array(analyser.fftSize);
-  window.__heard = [];
-  setInterval(() => {
-    analyser.getFloatTimeDomainData(block);
-    window.__heard.push(Math.sqrt(block.reduce((sum, value) => sum + value * value, 0) / block.length));
-  }, 100);
-}"""
-
-
 def test_three_segments_with_sound_play_through_both_joins(live_url: str, open_page: Callable[..., Any]) -> None:
     page = open_page(live_url)
     page.watch_frames()
-    page.read(HEAR)
+    page.hear()
     for prompt in ("A paper boat in the rain", "A lighthouse in a storm", "Sparks in a dark forge"):
         page.say(prompt)
     page.until("__fastvideo.session.segments[2]?.status === 'complete'")
@@ -70,8 +57,7 @@ def test_three_segments_with_sound_play_through_both_joins(live_url: str, open_p
     assert not [event for event in events if event["type"] in ("stalled", "seeking", "error")], events
 
     assert page.read("document.querySelector('video').webkitAudioDecodedByteCount") > 0
-    heard = page.read("__heard")
-    assert sum(level > 0.005 for level in heard) * 0.1 > 2 * SEGMENT_S, (
+    assert sum(level > 0.005 for level in page.heard()) * 0.1 > 2 * SEGMENT_S, (
         "sound was silent for a third of the time or more"
     )
 
@@ -107,7 +93,7 @@ def test_a_download_holds_everything_as_one_valid_mp4(
         assert [stream.type for stream in container.streams] == ["video", "audio"]
         times = [frame.pts for frame in container.decode(video=0)]
     assert len(times) == 2 * 24
-    assert all(later > earlier for earlier, later in zip(times, times[1:], strict=False))
+    assert all(later > earlier for earlier, later in pairwise(times))
 
 
 def test_escape_cancels_the_running_segment_and_the_next_prompt_plays(
