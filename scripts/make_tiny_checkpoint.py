@@ -6,7 +6,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from fastvideo.models.ltx2.tiny import TINY_VERSIONS, write_tiny_checkpoint
+from fastvideo.models.ltx2.tiny import write_tiny_checkpoint
+from fastvideo.models.ltx2.tiny_metadata import TINY_VERSIONS
 
 
 def main() -> None:
