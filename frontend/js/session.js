@@ -59,6 +59,11 @@
  * @property {Ending | null} ending
  */
 
+/** The newest segments are kept; older ones have long left the player. */
+const MAX_SEGMENTS = 200;
+/** WebSocket close code. */
+const INTERNAL_ERROR = 1011;
+
 /** @returns {Session} */
 export function newSession() {
   return {
@@ -160,9 +165,20 @@ export const roundTripMeasured = (session, roundTrip_ms) => ({ ...session, round
  */
 export function connectionClosed(session, { code, opened }) {
   if (session.phase === "idle") return session;
-  const kind = !opened ? "unreachable" : session.problem && session.phase !== "active" ? "refused" : session.problem && code === 1011 ? "error" : "lost";
-  const ending = session.ending ?? { kind, timeout_s: null, closeCode: code };
+  const ending = session.ending ?? { kind: unannounced(session, { code, opened }), timeout_s: null };
   return settle({ ...session, phase: "ended", ending: { ...ending, closeCode: code } });
+}
+
+/**
+ * Why a session is over that the server did not end with a message of its own.
+ * @param {Session} session
+ * @param {{code: number, opened: boolean}} close
+ * @returns {Ending["kind"]}
+ */
+function unannounced(session, { code, opened }) {
+  if (!opened) return "unreachable";
+  if (session.problem && session.phase !== "active") return "refused";
+  return session.problem && code === INTERNAL_ERROR ? "error" : "lost";
 }
 
 /** Nothing runs and nothing waits any more. @param {Session} session @returns {Session} */
@@ -297,7 +313,8 @@ function segmentStarted(session, message, now_ms) {
     measured: false,
     generation_ms: null,
   };
-  return { ...session, blocked: null, segments: [...session.segments.filter((one) => one.index !== segment.index), segment] };
+  const before = session.segments.filter((one) => one.index !== segment.index);
+  return { ...session, blocked: null, segments: [...before, segment].slice(-MAX_SEGMENTS) };
 }
 
 /**

@@ -324,6 +324,25 @@ def test_a_full_media_buffer_loses_what_is_past_and_playback_goes_on(
     assert player["end_s"] == pytest.approx(3 * SEGMENT_S, abs=0.1)
 
 
+def test_a_managed_source_gets_media_only_while_it_wants_some(quick_url: str, open_page: Callable[..., Any]) -> None:
+    managed = """
+      window.ManagedMediaSource = class extends MediaSource {
+        constructor() {
+          super();
+          window.__source = this;
+          this.addEventListener('sourceopen', () => setTimeout(() => this.dispatchEvent(new Event('endstreaming'))));
+        }
+      };"""
+    page = open_page(quick_url, init_script=managed)
+    page.say("held back")
+    page.until("__fastvideo.session.segments[0]?.status === 'complete'")
+    assert page.player["pending_bytes"] > 0
+    assert page.player["state"] == "starting"
+    assert page.read("document.querySelector('video').disableRemotePlayback") is True
+    page.read("__source.dispatchEvent(new Event('startstreaming'))")
+    page.until("__fastvideo.player.position_s > 0.5 && __fastvideo.player.pending_bytes === 0")
+
+
 def test_a_hole_in_the_media_is_jumped_over(live_url: str, open_page: Callable[..., Any]) -> None:
     # Loses the fragments number 6 and 7 on their way.
     lossy = """

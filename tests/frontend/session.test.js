@@ -150,3 +150,10 @@ test("messages of unknown types change nothing", () => {
   const session = after(START);
   assert.equal(sessions.receive(session, { type: "from_the_future" }, 0), session);
 });
+
+test("a session of many hours keeps only its newest segments", () => {
+  const session = after(START, ...Array.from({ length: 250 }, (_, index) => segment(index)));
+  assert.equal(session.segments.length, 200);
+  assert.equal(session.segments.at(-1)?.index, 249);
+  assert.equal(session.segments[0].start_s, 250);
+});

@@ -34,10 +34,9 @@ const LOOK_EVERY_MS = 250;
 /** Distance to the newest media that still counts as live; the server keeps a lead of several seconds by itself. */
 const LIVE_EDGE_S = 1;
 
-/** What `MediaSource` and Safari's `ManagedMediaSource` share. */
-const Source = /** @type {typeof MediaSource | undefined} */ (
-  /** @type {any} */ (globalThis).ManagedMediaSource ?? globalThis.MediaSource
-);
+/** Safari's own kind, which also says when it wants data; phones have only this one. */
+const Managed = /** @type {typeof MediaSource | undefined} */ (/** @type {any} */ (globalThis).ManagedMediaSource);
+const Source = /** @type {typeof MediaSource | undefined} */ (Managed ?? globalThis.MediaSource);
 
 /**
  * Plays one continuous timeline through a media element. Fragments carry their own times, so the player only appends; it starts, holds and
@@ -177,6 +176,7 @@ export class Player extends EventTarget {
     this.#appended_bytes = 0;
     if (this.#address) URL.revokeObjectURL(this.#address);
     this.#address = "";
+    this.#video.srcObject = null;
     this.#video.removeAttribute("src");
     this.#video.load();
     this.#report();
@@ -236,13 +236,26 @@ export class Player extends EventTarget {
     this.#source = source;
     // A managed source may only be used by an element that can't hand its playback to another device.
     this.#video.disableRemotePlayback = true;
-    this.#address = URL.createObjectURL(source);
-    this.#video.src = this.#address;
     source.addEventListener("sourceopen", () => this.#opened(source), { once: true });
     source.addEventListener("startstreaming", () => this.#queue?.setOpen(true));
     source.addEventListener("endstreaming", () => this.#queue?.setOpen(false));
+    this.#connect(source);
     this.#noticeFirstFrame(source);
     this.#timer = setInterval(() => this.#look(false), LOOK_EVERY_MS);
+  }
+
+  /** @param {MediaSource} source */
+  #connect(source) {
+    if (Source === Managed) {
+      try {
+        this.#video.srcObject = source;
+        return;
+      } catch {
+        // Not every browser takes a source directly; an address of it always works.
+      }
+    }
+    this.#address = URL.createObjectURL(source);
+    this.#video.src = this.#address;
   }
 
   /** @param {MediaSource} source */
@@ -293,6 +306,7 @@ export class Player extends EventTarget {
     else if (decision.act === "jump") video.currentTime = decision.to_s;
     // A stream that ends while playback stands at its last few samples never reaches `ended` by itself.
     if (this.#source.readyState === "ended" && this.#watch.state === "idle") this.#end();
+    if (this.#watch.state === "playing" && ahead(video.buffered, video.currentTime) <= LIVE_EDGE_S) this.#live = true;
     this.#keepHouse();
     this.#report();
   }
@@ -348,9 +362,6 @@ export class Player extends EventTarget {
 
   #report() {
     const stats = this.stats;
-    if (stats.live === false && stats.wanted && stats.ahead_s <= LIVE_EDGE_S && stats.state === "playing") {
-      this.#live = stats.live = true;
-    }
     const before = this.#reported;
     const keys = /** @type {(keyof PlayerStats)[]} */ (Object.keys(stats));
     if (before && keys.every((key) => before[key] === stats[key])) return;

@@ -23,20 +23,14 @@ export function showControls(store, player) {
   const sound = remembered("sound");
   if (typeof sound?.volume === "number") player.setVolume(sound.volume);
   if (sound?.muted === true) player.setMuted(true);
-  const rememberSound = () => remember("sound", { volume: player.video.volume, muted: player.video.muted });
 
   play.addEventListener("click", () => togglePlay(player));
-  mute.addEventListener("click", () => {
-    player.setMuted(!player.video.muted);
-    rememberSound();
-  });
-  unmute.addEventListener("click", () => {
-    player.setMuted(false);
-    rememberSound();
-  });
-  volume.addEventListener("input", () => {
-    player.setVolume(volume.valueAsNumber);
-    rememberSound();
+  mute.addEventListener("click", () => player.setMuted(!player.video.muted));
+  unmute.addEventListener("click", () => player.setMuted(false));
+  volume.addEventListener("input", () => player.setVolume(volume.valueAsNumber));
+  player.video.addEventListener("volumechange", () => {
+    const { volume, muted, mutedByBrowser } = player.stats;
+    if (!mutedByBrowser) remember("sound", { volume, muted });
   });
   scrubber.addEventListener("input", () => player.seek(scrubber.valueAsNumber));
   goLive.addEventListener("click", () => player.goLive());

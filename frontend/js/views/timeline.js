@@ -11,6 +11,8 @@ import { sourceWords } from "../wording.js";
 
 /** A picture is taken a little into the segment, where it has got going. */
 const PICTURE_AFTER_S = 0.4;
+/** Blocks in the strip; what plays longer ago than this has left the player's memory. */
+const SHOWN = 40;
 /** The strip follows the playhead unless the viewer has scrolled it just now. */
 const FOLLOW_AFTER_MS = 4000;
 
@@ -52,6 +54,8 @@ export function showTimeline(store, player) {
   const blocks = new Map();
   /** @type {HTMLLIElement[]} */
   let waiting = [];
+  /** @type {Block | undefined} */
+  let playing;
   let scrolled_ms = -FOLLOW_AFTER_MS;
 
   for (const event of ["wheel", "pointerdown", "keydown"]) {
@@ -60,7 +64,8 @@ export function showTimeline(store, player) {
 
   store.watch(
     (state) => state.session.segments,
-    (segments) => {
+    (all) => {
+      const segments = all.slice(-SHOWN);
       for (const index of [...blocks.keys()]) {
         if (segments.some((segment) => segment.index === index)) continue;
         blocks.get(index)?.item.remove();
@@ -100,7 +105,11 @@ export function showTimeline(store, player) {
     const part = Math.min(1, Math.max(0, (position_s - segment.start_s) / segment.duration_s));
     const x = block.item.offsetLeft + part * block.item.offsetWidth;
     playhead.style.transform = `translateX(${x.toFixed(1)}px)`;
-    for (const one of blocks.values()) setFlag(one.item, "data-playing", one === block);
+    if (block !== playing) {
+      mark(playing, false);
+      mark(block, true);
+      playing = block;
+    }
     if (!block.pictured && position_s - segment.start_s >= PICTURE_AFTER_S) takePicture(block, player.video);
     if (performance.now() - scrolled_ms > FOLLOW_AFTER_MS) {
       const right = scroller.scrollLeft + scroller.clientWidth;
@@ -135,6 +144,13 @@ function drawBlock({ item, title, facts, button }, segment) {
   const label = `Segment ${segment.index + 1}, ${sourceWords(segment.source)}: ${segment.prompt}. ${words}. Go there`;
   if (button.getAttribute("aria-label") !== label) button.setAttribute("aria-label", label);
   button.title = segment.prompt;
+}
+
+/** @param {Block | undefined} block @param {boolean} playing */
+function mark(block, playing) {
+  if (!block) return;
+  setFlag(block.item, "data-playing", playing);
+  block.button.setAttribute("aria-current", String(playing));
 }
 
 /** @param {string} text */
