@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from fastvideo.api.errors import FastVideoError
@@ -159,9 +160,10 @@ class Admission:
 
     def _eta_ms(self, position: int) -> float | None:
         # Leases take turns on the same workers, so they end one after the other: one per (segments x segment time).
+        # Whole seconds: nobody is told of changes that nobody notices.
         if self._segment_s is None:
             return None
-        return round((position + 1) * self._segments_per_lease * self._segment_s * 1000.0, 1)
+        return math.ceil((position + 1) * self._segments_per_lease * self._segment_s) * 1000.0
 
 
 def _smooth(average: float | None, value: float) -> float:

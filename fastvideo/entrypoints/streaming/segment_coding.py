@@ -58,8 +58,7 @@ class SegmentCoding:
         """Frames [N, H, W, 3], uint8 or float in 0..1."""
         encoder = self._open()
         if self._job.burn_in_timecode:
-            frames = _writable_uint8(frames)
-            draw_strip(frames, self._job.segment_idx, self.frames)
+            frames = draw_strip(frames, self._job.segment_idx, self.frames)
         self.frames += len(frames)
         yield from self._coded(lambda: encoder.push_video(frames))
 
@@ -138,12 +137,6 @@ def _waveform(audio: Any) -> NDArray[np.float32]:
     if np.issubdtype(samples.dtype, np.integer):
         samples = samples / -float(np.iinfo(samples.dtype).min)
     return np.ascontiguousarray(np.atleast_2d(samples), dtype=np.float32)
-
-
-def _writable_uint8(frames: NDArray[Any]) -> NDArray[np.uint8]:
-    if np.issubdtype(frames.dtype, np.floating):
-        frames = np.clip(frames * 255.0 + 0.5, 0.0, 255.0)
-    return frames.astype(np.uint8)
 
 
 def generator_timings(metadata: Mapping[str, Any]) -> dict[str, float]:

@@ -1,0 +1,180 @@
+"""A small generator whose every step a test can hold, and the pieces around it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fastvideo.api.cancellation import CancellationToken
+from fastvideo.api.results import VideoEvent, VideoFinalEvent, VideoPartialEvent, VideoProgressEvent
+from fastvideo.api.schema import (
+    ContinuationState,
+    GenerationRequest,
+    GeneratorConfig,
+    OutputConfig,
+    SamplingConfig,
+    ServeConfig,
+    StreamingConfig,
+    WarmupConfig,
+)
+from fastvideo.entrypoints.streaming.segment_events import SegmentJob
+from fastvideo.media.timeline import MediaCursor
+
+SIZE_PX = 64
+FRAMES = 8
+FPS = 8
+
+
+class StepGenerator:
+    """Two frames a partial, a tone, and a state that counts. ``hold()`` makes each step wait for ``allow(n)``.
+
+    ``trace`` lists ("step" | "cancelled" | "done", prompt); ``requests`` keeps what came.
+    """
+
+    model_id = "steps"
+
+    def __init__(self, *, frames: int = FRAMES, with_state: bool = True) -> None:
+        self.requests: list[GenerationRequest] = []
+        self.trace: list[tuple[str, str]] = []
+        self.failures: dict[str, Callable[[], BaseException]] = {}
+        self.fail_after_frames: int | None = None
+        self.reached = threading.Semaphore(0)
+        self._gate: threading.Semaphore | None = None
+        self._frames = frames
+        self._with_state = with_state
+
+    def hold(self) -> None:
+        self._gate = threading.Semaphore(0)
+
+    def allow(self, steps: int = 1) -> None:
+        assert self._gate is not None
+        self._gate.release(steps)
+
+    def free(self) -> None:
+        gate, self._gate = self._gate, None
+        if gate is not None:
+            gate.release(1000)
+
+    def stream(self, request: GenerationRequest, *, cancel: CancellationToken | None = None) -> Iterator[VideoEvent]:
+        assert isinstance(request.prompt, str)
+        assert cancel is not None
+        self.requests.append(request)
+        try:
+            yield from self._stream(request, request.prompt, cancel)
+        except BaseException:
+            self.trace.append(("cancelled", request.prompt))
+            raise
+        self.trace.append(("done", request.prompt))
+
+    def _stream(self, request: GenerationRequest, prompt: str, cancel: CancellationToken) -> Iterator[VideoEvent]:
+        sampling = request.sampling
+        steps = sampling.num_inference_steps
+        yield VideoProgressEvent(0, steps)
+        for step in range(1, steps + 1):
+            self._wait()
+            cancel.raise_if_cancelled()
+            self.trace.append(("step", prompt))
+            yield VideoProgressEvent(step, steps)
+        if prompt in self.failures and self.fail_after_frames is None:
+            raise self.failures[prompt]()
+        t = np.arange(self._frames * 24_000 // sampling.fps) / 24_000
+        sound = np.tile(0.1 * np.sin(2 * np.pi * 220 * t), (2, 1)).astype(np.float32)
+        for index, first in enumerate(range(0, self._frames, 2)):
+            if index:
+                self._wait()
+                cancel.raise_if_cancelled()
+            if prompt in self.failures and first == self.fail_after_frames:
+                raise self.failures[prompt]()
+            picture = np.full((2, sampling.height, sampling.width, 3), 20 * first, np.uint8)
+            audio = (sound, 24_000) if index == 0 else (None, None)
+            yield VideoPartialEvent(picture, index, *audio)
+        before = request.state.payload["segment_index"] if request.state else -1
+        state = ContinuationState("ltx2.v1", {"schema_version": 1, "segment_index": before + 1})
+        yield VideoFinalEvent(
+            metadata={"timings": {"denoise": 1.0}}, continuation_state=state if self._with_state else None
+        )
+
+    def _wait(self) -> None:
+        gate = self._gate
+        self.reached.release()
+        if gate is not None:
+            assert gate.acquire(timeout=30)
+
+
+class WholeGenerator:
+    """A third-party generator: one blocking call, a mapping as result."""
+
+    def __init__(self, result: Callable[[GenerationRequest], Any] | None = None) -> None:
+        self.requests: list[GenerationRequest] = []
+        self._result = result or self._default
+
+    def generate(self, request: GenerationRequest) -> Any:
+        self.requests.append(request)
+        return self._result(request)
+
+    @staticmethod
+    def _default(request: GenerationRequest) -> dict[str, Any]:
+        shape = (request.sampling.height, request.sampling.width, 3)
+        return {
+            "frames": [np.full(shape, 30 * index, np.uint8) for index in range(FRAMES)],
+            "audio_sample_rate": 24_000,
+            "state": {"kind": "ltx2.v1", "payload": {"schema_version": 1, "segment_index": 0}},
+        }
+
+
+def make_request(prompt: str = "a prompt", **sampling: Any) -> GenerationRequest:
+    values = {
+        "width": SIZE_PX,
+        "height": SIZE_PX,
+        "num_frames": FRAMES,
+        "fps": FPS,
+        "num_inference_steps": 2,
+        **sampling,
+    }
+    return GenerationRequest(
+        prompt=prompt, sampling=SamplingConfig(**values), output=OutputConfig(save_video=False, return_state=True)
+    )
+
+
+def make_job(
+    prompt: str = "a prompt", cursor: MediaCursor | None = None, index: int = 0, **sampling: Any
+) -> SegmentJob:
+    return SegmentJob(make_request(prompt, **sampling), cursor or MediaCursor.start(), index, encoder="libx264")
+
+
+def make_config(**streaming: Any) -> ServeConfig:
+    values = {"warmup": WarmupConfig(enabled=False), "encoder": "libx264", "max_sessions": 16, **streaming}
+    request = make_request()
+    return ServeConfig(
+        generator=GeneratorConfig(model_path="mock:"),
+        default_request=GenerationRequest(sampling=request.sampling),
+        streaming=StreamingConfig(**values),
+    )
+
+
+async def until(condition: Callable[[], Any], *, seconds: float = 20.0) -> None:
+    """Poll until ``condition()`` holds; fails after ``seconds``."""
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110  # what other threads do has no event to wait for
+            await asyncio.sleep(0.002)
+
+
+class Fakes:
+    """What tests build from; a fixture, because test folders are no packages."""
+
+    StepGenerator = StepGenerator
+    WholeGenerator = WholeGenerator
+    request = staticmethod(make_request)
+    job = staticmethod(make_job)
+    config = staticmethod(make_config)
+    until = staticmethod(until)
+
+
+@pytest.fixture
+def fakes() -> type[Fakes]:
+    return Fakes

@@ -1,0 +1,70 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fastvideo.entrypoints.streaming.viewer_clock import ViewerClock
+
+
+def test_playback_starts_with_the_first_media_and_goes_on_in_real_time() -> None:
+    clock = ViewerClock()
+    assert clock.ahead_ms(5.0) == 0
+    clock.sent(2000.0, 10.0)
+    assert clock.ahead_ms(10.5) == 1500.0
+    clock.sent(4000.0, 11.0)
+    assert clock.ahead_ms(11.0) == 3000.0
+    assert clock.dry_ms(11.0) == 0
+
+
+def test_a_viewer_without_media_waits_and_goes_on_when_there_is_some() -> None:
+    clock = ViewerClock()
+    clock.sent(1000.0, 0.0)
+    assert clock.ahead_ms(3.0) == 0
+    assert clock.dry_ms(3.0) == 2000.0
+    assert clock.ahead_ms(4.0) == 0
+    assert clock.dry_ms(4.0) == 3000.0
+    clock.sent(1500.0, 5.0)
+    assert clock.ahead_ms(5.0) == 500.0
+    assert clock.ahead_ms(5.25) == 250.0
+
+
+def test_what_the_player_reports_replaces_the_wall_clock() -> None:
+    clock = ViewerClock()
+    clock.sent(8000.0, 0.0)
+    assert not clock.reports
+    clock.reported(500.0, 4.0)
+    assert clock.reports
+    assert clock.ahead_ms(4.0) == 7500.0
+    assert clock.ahead_ms(5.0) == 6500.0
+
+
+def test_a_player_cannot_be_beyond_what_was_sent() -> None:
+    clock = ViewerClock()
+    clock.reported(9000.0, 0.0)
+    clock.sent(1000.0, 1.0)
+    clock.reported(1e9, 1.0)
+    assert clock.ahead_ms(1.0) == 0
+    clock.sent(3000.0, 2.0)
+    assert clock.ahead_ms(2.0) == 2000.0
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["sent", "reported", "look"]), st.floats(0, 1e6), st.floats(0, 100)), max_size=40
+    )
+)
+def test_the_viewer_is_never_beyond_the_media_nor_runs_faster_than_time(
+    steps: list[tuple[str, float, float]],
+) -> None:
+    clock, now_s, end_ms = ViewerClock(), 0.0, 0.0
+    for kind, value, delay_s in steps:
+        before = clock.ahead_ms(now_s)
+        now_s += delay_s
+        after = clock.ahead_ms(now_s)
+        assert 0 <= after <= before + 1e-6
+        assert before - after <= delay_s * 1000 + 1e-6
+        if kind == "sent":
+            end_ms = max(end_ms, value)
+            clock.sent(value, now_s)
+        elif kind == "reported":
+            clock.reported(value, now_s)
+        assert 0 <= clock.ahead_ms(now_s) <= end_ms + 1e-6
+        assert clock.end_ms == end_ms
