@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from fastvideo.api.errors import ConfigValidationError
+from fastvideo.api.errors import ConfigValidationError, LimitExceeded
+from fastvideo.api.limits import validate_request
+from fastvideo.api.precedence import resolve_request
 from fastvideo.api.schema import ServeConfig, StreamingConfig
 
 SERVING_REASONS: Mapping[str, str] = {
@@ -54,6 +56,12 @@ def check_serve_config(config: ServeConfig) -> ServeConfig:
         default = ServeConfig(generator=config.generator, streaming=StreamingConfig())
         refuse_unsupported(config, default, SERVING_REASONS, _SAME_AS_DEFAULT)
         _check_bounds(config)
+        try:
+            validate_request(resolve_request(None, default_request=config.default_request), config.streaming.limits)
+        except LimitExceeded as error:
+            raise LimitExceeded(
+                f"default_request.{error.path}", f"{error.message}; change it, or streaming.limits"
+            ) from None
     return config
 
 

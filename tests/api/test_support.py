@@ -31,3 +31,14 @@ def test_what_is_not_offered_is_refused_with_its_path(streaming, path):
     with pytest.raises(ConfigValidationError) as caught:
         check_serve_config(serve_config(**streaming))
     assert caught.value.path == path
+
+
+def test_a_default_request_beyond_the_limits_is_refused_at_the_start():
+    raw = {
+        "generator": {"model_path": "mock:"},
+        "default_request": {"sampling": {"num_inference_steps": 600}},
+        "streaming": {},
+    }
+    with pytest.raises(ConfigValidationError, match=r"streaming\.limits") as caught:
+        check_serve_config(parse_config(ServeConfig, raw))
+    assert caught.value.path == "default_request.sampling.num_inference_steps"

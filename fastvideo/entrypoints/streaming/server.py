@@ -243,7 +243,7 @@ def run_server(serve_config: ServeConfig, *, generator: Generator | None = None)
     if generator is None:
         from fastvideo.entrypoints.model_path import build_generator
 
-        generator = built = build_generator(serve_config.generator)
+        generator = built = build_generator(serve_config.generator, pool=serve_config.streaming.pool)
     try:
         app = build_app(serve_config, generator)
         build_server(app, host=serve_config.server.host, port=serve_config.server.port).run()
