@@ -245,7 +245,8 @@ class InProcessGpuPool(GpuPool):
         if self._yield_timer is not None:
             self._yield_timer.cancel()
         for turn in self._turns.values():
-            turn.abandon()
+            turn.cancel.cancel()
+            turn.channel.end(PoolUnavailable("the pool is shut down"))
         self._fail_waiters()
         self._worker.stop()
         if not await asyncio.to_thread(self._worker.join, _JOIN_S):

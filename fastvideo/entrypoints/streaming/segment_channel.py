@@ -61,10 +61,10 @@ class SegmentChannel(Generic[T]):
         self._wake()
 
     def end(self, error: BaseException | None = None) -> None:
-        """No event follows; with ``error``, reading raises it after the events before."""
+        """No event follows; with ``error``, reading raises it after the events before. The first end counts."""
         with self._changed:
-            self._ended = True
-            self._error = error
+            if not self._ended:
+                self._ended, self._error = True, error
         self._wake()
 
     # --- the event loop

@@ -173,6 +173,7 @@ class Fakes:
     job = staticmethod(make_job)
     config = staticmethod(make_config)
     until = staticmethod(until)
+    WarmupConfig = WarmupConfig
 
 
 @pytest.fixture
