@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from fastvideo.api.cancellation import CancellationToken
 from fastvideo.api.errors import FastVideoError, GenerationFailed
+from fastvideo.api.presets import InferencePreset
 from fastvideo.api.schema import GenerationRequest, GpuPoolConfig
 from fastvideo.entrypoints.streaming.admission import ADMITTED, Admission, Place
 from fastvideo.entrypoints.streaming.pool_base import (
@@ -63,6 +64,9 @@ class InProcessGpuPool(GpuPool):
         settings = config or GpuPoolConfig()
         self.session_store = session_store
         self.model_id = getattr(generator, "model_id", None)
+        preset: InferencePreset | None = getattr(generator, "preset", None)
+        if preset is not None:
+            self.request_defaults = preset.defaults
         self.worker_id = f"inproc-{uuid.uuid4().hex[:6]}"
         self._generator = generator
         self._gpu_id = gpu_id

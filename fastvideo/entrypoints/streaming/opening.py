@@ -27,8 +27,8 @@ from fastvideo.entrypoints.streaming.protocol import (
 from fastvideo.entrypoints.streaming.segment_requests import SegmentRequests
 from fastvideo.entrypoints.streaming.session_init_image import SessionInitImage, persist_session_init_image
 from fastvideo.entrypoints.streaming.state_blobs import check_client_state
+from fastvideo.pipelines.basic.ltx2.presets import LTX2_FAMILY
 
-MODEL_FAMILY = "ltx2"
 INVALID_INIT = "invalid_init"
 EXPECTED_INIT = "expected_session_init_v2"
 
@@ -89,12 +89,15 @@ def parse_opening(frame: str | bytes) -> SessionInitV2:
 
 
 async def open_session(
-    message: SessionInitV2, config: ServeConfig, session_presets: Mapping[str, SessionPreset]
+    message: SessionInitV2,
+    config: ServeConfig,
+    session_presets: Mapping[str, SessionPreset],
+    model_defaults: Mapping[str, Any] | None = None,
 ) -> Opening:
     """Check the parts of an opening message, the large ones in a thread. Raises OpeningRefused."""
     try:
         preset = session_presets.get(message.preset or "")
-        requests = _requests(message.preset, config, preset)
+        requests = operator_requests(config, model_defaults or {}, _chosen_defaults(message.preset, preset))
         curated = message.curated_prompts or (preset.prompts if preset else [])
         check_curated(curated, requests, "curated_prompts")
         state = None
@@ -131,24 +134,23 @@ def discard_image(image: SessionInitImage | None) -> None:
         Path(image.path).unlink(missing_ok=True)
 
 
-def operator_requests(config: ServeConfig, extra_defaults: Mapping[str, Any] | None = None) -> SegmentRequests:
-    """The requests of a session that selects nothing; ``extra_defaults`` win over the operator's preset."""
+def operator_requests(
+    config: ServeConfig, model_defaults: Mapping[str, Any], chosen: Mapping[str, Any] | None = None
+) -> SegmentRequests:
+    """The requests of a session: what the operator wrote, over the preset the client chose, over the model's own."""
     streaming = config.streaming
     assert streaming is not None
-    defaults = {**_inference_defaults(config.generator.pipeline.preset), **(extra_defaults or {})}
-    return SegmentRequests(config.default_request, streaming.limits, defaults)
+    return SegmentRequests(config.default_request, streaming.limits, {**model_defaults, **(chosen or {})})
 
 
-def _requests(name: str | None, config: ServeConfig, preset: SessionPreset | None) -> SegmentRequests:
+def _chosen_defaults(name: str | None, preset: SessionPreset | None) -> dict[str, Any]:
     if preset is not None:
-        return operator_requests(config, preset.request_defaults)
-    if name and name not in get_all_preset_names():
+        return preset.request_defaults
+    if not name:
+        return {}
+    if name not in get_all_preset_names():
         raise PresetUnknown("preset", f"expected the name of a preset that this server has, got {name[:40]!r}")
-    return operator_requests(config, _inference_defaults(name))
-
-
-def _inference_defaults(name: str | None) -> dict[str, Any]:
-    return dict(get_preset(name, MODEL_FAMILY).defaults) if name else {}
+    return dict(get_preset(name, LTX2_FAMILY).defaults)
 
 
 def check_curated(prompts: list[str], requests: SegmentRequests, path: str) -> None:

@@ -9,8 +9,9 @@ import asyncio
 import logging
 import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from fastvideo.api.cancellation import CancellationToken
@@ -64,8 +65,9 @@ class PoolHealth:
 class GpuPool(ABC):
     """Workers that sessions are bound to. The five abstract methods are enough for a pool of one's own."""
 
-    #: The model that the workers run, where the pool knows it.
+    #: The model that the workers run, and the values that it prefers in a request, where the pool knows them.
     model_id: str | None = None
+    request_defaults: Mapping[str, Any] = MappingProxyType({})
 
     @abstractmethod
     async def acquire(

@@ -228,7 +228,9 @@ class SessionRunner:
             raise SessionOver(endings.timed_out(int(limit_s), "opening_message")) from None
         try:
             message = parse_opening(frame)
-            opening = await open_session(message, self._server.serve_config, self._server.session_presets)
+            opening = await open_session(
+                message, self._server.serve_config, self._server.session_presets, self._server.pool.request_defaults
+            )
         except OpeningRefused as refusal:
             raise SessionOver(endings.refused(refusal.message, refusal.close_reason)) from None
         self._opening = opening

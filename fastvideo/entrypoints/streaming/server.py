@@ -124,7 +124,7 @@ def _add_routes(app: FastAPI, server: ServerState) -> None:
 
     @app.get("/v1/info")
     async def info() -> dict[str, Any]:
-        sampling = operator_requests(server.serve_config).sampling
+        sampling = operator_requests(server.serve_config, server.pool.request_defaults).sampling
         return {
             "version": fastvideo.__version__,
             "model_id": server.pool.model_id,
