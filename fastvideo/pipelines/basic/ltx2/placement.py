@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from fastvideo.api.schema import OffloadConfig
+
+# The table of a layer's parameters or buffers, a name in it, and the tensor that belongs there.
+_Place = tuple[dict[str, Any], str, Tensor]
 
 
 class Placement:
@@ -27,22 +31,21 @@ class Placement:
         pinned: bool = False,
     ) -> None:
         self.device = str(device)
-        self._visitors: dict[str, list[tuple[Tensor, Tensor]]] = {}
+        self._visitors: dict[str, list[_Place]] = {}
         for name in offloaded if device.type != "cpu" else ():
-            tensors = [*modules[name].parameters(), *modules[name].buffers()]
-            self._visitors[name] = [(tensor, _at_home(tensor.data, pinned)) for tensor in tensors]
+            self._visitors[name] = _at_home(modules[name], pinned)
 
     @contextmanager
     def using(self, *names: str) -> Iterator[None]:
         """The named parts are on the device inside this block."""
-        visiting = [pair for name in names for pair in self._visitors.get(name, ())]
+        visiting = [place for name in names for place in self._visitors.get(name, ())]
         try:
-            for tensor, home in visiting:
-                tensor.data = home.to(self.device, non_blocking=True)
+            for table, key, home in visiting:
+                table[key] = _like(home, home.to(self.device, non_blocking=True))
             yield
         finally:
-            for tensor, home in visiting:
-                tensor.data = home
+            for table, key, home in visiting:
+                table[key] = home
 
 
 def offloaded_parts(offload: OffloadConfig) -> frozenset[str]:
@@ -58,6 +61,19 @@ def offloaded_parts(offload: OffloadConfig) -> frozenset[str]:
     return frozenset(name for name, moves in parts.items() if moves)
 
 
-def _at_home(data: Tensor, pinned: bool) -> Tensor:
-    home = data.cpu()
-    return home.pin_memory() if pinned else home
+def _at_home(module: nn.Module, pinned: bool) -> list[_Place]:
+    """Every tensor of the module in host memory, with the table of the layer that it belongs to."""
+    places: list[_Place] = []
+    for layer in module.modules():
+        for table in (layer._parameters, layer._buffers):
+            for key, tensor in table.items():
+                if tensor is not None:
+                    home = tensor.detach().cpu()
+                    places.append((table, key, _like(tensor, home.pin_memory() if pinned else home)))
+    for table, key, home in places:
+        table[key] = home
+    return places
+
+
+def _like(original: Tensor, data: Tensor) -> Tensor:
+    return nn.Parameter(data, requires_grad=False) if isinstance(original, nn.Parameter) else data

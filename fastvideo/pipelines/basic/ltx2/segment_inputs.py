@@ -15,6 +15,8 @@ from fastvideo.pipelines.basic.ltx2.batch import LTX2Batch, seeded_noise
 from fastvideo.pipelines.basic.ltx2.continuation import LTX2ContinuationState
 from fastvideo.pipelines.basic.ltx2.first_frame import load_first_frame
 from fastvideo.pipelines.basic.ltx2.segment_plan import (
+    AUDIO_LATENTS_PER_SECOND,
+    LOOKAHEAD_LATENTS,
     TEMPORAL_SCALE,
     SegmentPlan,
     latents_of_frames,
@@ -26,6 +28,8 @@ from fastvideo.pipelines.basic.ltx2.sigmas import schedule
 FPS_KEY = "fps"
 STREAM_FRAMES_KEY = "stream_frames"
 _MAX_STREAM_FRAMES = 2**53
+# The span that the model was trained on; it also bounds how much work a state can ask for.
+_MAX_CONTEXT_S = 20.0
 
 
 @dataclass(frozen=True)
@@ -85,12 +89,11 @@ def make_batch(
         raise ConfigValidationError(
             "inputs.image_path", "an initial image begins a stream, and this request continues one"
         )
-    end_offset = settings.end_offset_frames if request.output.return_state else 0
     overrides = _stage_values(request, "denoise")
     steps = overrides.get("num_inference_steps", sampling.num_inference_steps)
     return LTX2Batch(
         prompt=request.prompt,
-        plan=_plan(rounded_frames(sampling.num_frames), sampling.fps, end_offset, state),
+        plan=_plan(request, state, end_offset=settings.end_offset_frames if request.output.return_state else 0),
         height=sampling.height,
         width=sampling.width,
         sigmas=schedule(steps, sampling.sigmas),
@@ -169,21 +172,26 @@ def _read_state(request: GenerationRequest) -> LTX2ContinuationState:
     return state
 
 
-def _plan(num_frames: int, fps: int, end_offset: int, state: LTX2ContinuationState | None) -> SegmentPlan:
+def _plan(request: GenerationRequest, state: LTX2ContinuationState | None, *, end_offset: int) -> SegmentPlan:
+    num_frames, fps = rounded_frames(request.sampling.num_frames), request.sampling.fps
+    lookahead = LOOKAHEAD_LATENTS if request.output.return_state else 0
     if state is None:
-        return SegmentPlan.make(num_frames, fps, end_offset_frames=end_offset)
+        return SegmentPlan.make(num_frames, fps, end_offset_frames=end_offset, lookahead_latents=lookahead)
     before = state.metadata.get(STREAM_FRAMES_KEY, 0)
     if type(before) is not int or not 0 <= before <= _MAX_STREAM_FRAMES:
         raise StateInvalid(f"metadata.{STREAM_FRAMES_KEY}: expected a count of frames, got {str(before)[:20]!r}")
     carried = 0
     if state.audio_latents is not None:
         carried = min(latents_of_frames(state.audio_conditioning_num_frames, fps), state.audio_latents.shape[2])
+    if max(state.video_position_offset_sec, carried / AUDIO_LATENTS_PER_SECOND) > _MAX_CONTEXT_S:
+        raise StateInvalid(f"the sound before the picture is longer than {_MAX_CONTEXT_S:g} s")
     return SegmentPlan.make(
         num_frames,
         fps,
         overlap_frames=len(state.video_frames or []),
         end_offset_frames=end_offset,
         audio_context_latents=carried,
+        lookahead_latents=lookahead,
         position_offset_s=state.video_position_offset_sec,
         frames_before=before,
     )

@@ -20,6 +20,9 @@ _MEL_PER_SECOND = 100
 _MEL_PER_LATENT = 4
 # Two seconds of sound as context: the audio decoder looks 33 latents back, the rest settles the vocoder.
 _CONTEXT_LATENTS = 51
+# Sound made beyond a segment's picture and carried into the next one: a vocoder hears 0.2 s ahead, so what it makes of
+# the last samples before a join is what the next segment makes of them too.
+LOOKAHEAD_LATENTS = 5
 # Half a millisecond beyond the last frame, so that rounding to samples never ends outside the waveform.
 _COVER_MARGIN = Fraction(1, 2000)
 # Every exact offset is a multiple of 1/(100 fps); a float from a state is brought back onto that grid.
@@ -65,8 +68,8 @@ class AudioTail:
 class SegmentPlan:
     """One segment: ``num_frames`` (8k+1) pictures, of which the first ``overlap_frames`` repeat the segment before and
     the last ``end_offset_frames`` are not used; ``audio_latents`` of sound that begins ``position_offset`` seconds
-    before the picture, the first ``audio_context_latents`` of them taken over; ``frames_before`` frames were emitted
-    earlier in the stream.
+    before the picture and goes on for ``lookahead_latents`` after it, the first ``audio_context_latents`` of them taken
+    over; ``frames_before`` frames were emitted earlier in the stream.
     """
 
     num_frames: int
@@ -75,6 +78,7 @@ class SegmentPlan:
     overlap_frames: int = 0
     end_offset_frames: int = 0
     audio_context_latents: int = 0
+    lookahead_latents: int = 0
     position_offset: Fraction = Fraction(0)
     frames_before: int = 0
 
@@ -87,6 +91,7 @@ class SegmentPlan:
         overlap_frames: int = 0,
         end_offset_frames: int = 0,
         audio_context_latents: int = 0,
+        lookahead_latents: int = 0,
         position_offset_s: float = 0.0,
         frames_before: int = 0,
     ) -> SegmentPlan:
@@ -98,7 +103,7 @@ class SegmentPlan:
                 + (f" and {end_offset_frames} are dropped at the end" if end_offset_frames else ""),
             )
         offset = Fraction(position_offset_s).limit_denominator(_OFFSET_DENOMINATOR)
-        audio_latents = latents_for_audio(Fraction(num_frames, fps) + offset)
+        audio_latents = latents_for_audio(Fraction(num_frames, fps) + offset) + lookahead_latents
         if audio_context_latents:
             # One length for every join of a stream, whichever part of a latent its offset falls on.
             new_time = Fraction(num_frames - overlap_frames, fps) + _COVER_MARGIN
@@ -111,6 +116,7 @@ class SegmentPlan:
             overlap_frames=overlap_frames,
             end_offset_frames=end_offset_frames,
             audio_context_latents=audio_context_latents,
+            lookahead_latents=lookahead_latents,
             position_offset=offset,
             frames_before=frames_before,
         )
@@ -143,10 +149,11 @@ class SegmentPlan:
     def audio_tail(self, overlap_frames: int) -> AudioTail:
         """The sound that the next segment continues, when ``overlap_frames`` of this picture stand at its head."""
         seam = Fraction(self.end_frame, self.fps) + self.position_offset
-        end = min(latents_for_audio(seam), self.audio_latents)
+        heard = min(latents_for_audio(seam), self.audio_latents)
+        end = min(heard + self.lookahead_latents, self.audio_latents)
         head = Fraction(overlap_frames, self.fps)
         # The context begins no later than the overlapping picture, so that the next offset is not negative.
-        kept = min(end, max(_CONTEXT_LATENTS, latents_for_audio(head) + 1))
+        kept = min(heard, max(_CONTEXT_LATENTS, latents_for_audio(head) + 1)) + end - heard
         num_frames = math.ceil(Fraction((2 * kept - 1) * self.fps, 2 * AUDIO_LATENTS_PER_SECOND))
         if latents_of_frames(num_frames, self.fps) < kept:
             num_frames += 1

@@ -14,7 +14,7 @@ def audio_duration(latents: int) -> Fraction:
     return (4 * latents - 3) * MEL_S
 
 
-def following(plan: SegmentPlan, num_frames: int, overlap: int, end_offset: int = 0) -> SegmentPlan:
+def following(plan: SegmentPlan, num_frames: int, overlap: int, end_offset: int = 0, lookahead: int = 5) -> SegmentPlan:
     """The next segment, planned from nothing but the values that a state carries."""
     tail = plan.audio_tail(overlap)
     kept = min(latents_of_frames(tail.num_frames, plan.fps), tail.end - tail.begin)
@@ -25,6 +25,7 @@ def following(plan: SegmentPlan, num_frames: int, overlap: int, end_offset: int 
         overlap_frames=overlap,
         end_offset_frames=end_offset,
         audio_context_latents=kept,
+        lookahead_latents=lookahead,
         position_offset_s=tail.position_offset_s,
         frames_before=plan.frames_before + plan.new_frames,
     )
@@ -54,17 +55,17 @@ def test_a_first_segment_of_121_frames_emits_all_of_them_with_sound_of_the_same_
     assert audio_duration(plan.audio_latents - 1) < Fraction(121, 24)
 
 
-def test_a_continuation_of_121_frames_emits_112_and_takes_49_frames_of_sound() -> None:
-    tail = SegmentPlan.make(121, 24).audio_tail(9)
-    assert tail.num_frames == 49
-    assert tail.end - tail.begin == 51
-    plan = following(SegmentPlan.make(121, 24), 121, 9)
+def test_a_continuation_of_121_frames_emits_112_and_takes_two_seconds_of_sound() -> None:
+    plan = SegmentPlan.make(121, 24)
+    assert plan.audio_tail(9).num_frames == 49
+    assert plan.audio_tail(9).end - plan.audio_tail(9).begin == 51
+    plan = following(plan, 121, 9)
     assert plan.new_frames == 112
     assert plan.sample_span(48000)[1] == 112 * 2000
 
 
 def test_every_join_of_a_stream_has_the_same_number_of_audio_latents() -> None:
-    plan = SegmentPlan.make(121, 24)
+    plan = SegmentPlan.make(121, 24, lookahead_latents=5)
     lengths = set()
     for _ in range(12):
         plan = following(plan, 121, 9)
@@ -77,13 +78,16 @@ def test_every_join_of_a_stream_has_the_same_number_of_audio_latents() -> None:
     segments=st.lists(st.integers(1, 30).map(lambda k: 8 * k + 1), min_size=20, max_size=20),
     overlap=st.sampled_from([1, 9, 17]),
     end_offset=st.integers(0, 4),
+    lookahead=st.integers(0, 8),
     sample_rate=st.sampled_from([16000, 24000, 48000]),
 )
 @settings(max_examples=60, deadline=None)
 def test_picture_and_sound_keep_step_over_twenty_segments(
-    fps: int, segments: list[int], overlap: int, end_offset: int, sample_rate: int
+    fps: int, segments: list[int], overlap: int, end_offset: int, lookahead: int, sample_rate: int
 ) -> None:
-    plan = SegmentPlan.make(max(segments[0], overlap + 8), fps, end_offset_frames=end_offset)
+    plan = SegmentPlan.make(
+        max(segments[0], overlap + 8), fps, end_offset_frames=end_offset, lookahead_latents=lookahead
+    )
     # Where on the stream's timeline the first sample of the segment's own waveform lies, were it all emitted.
     origin = Fraction(0)
     samples = 0
@@ -101,9 +105,12 @@ def test_picture_and_sound_keep_step_over_twenty_segments(
 
         tail = plan.audio_tail(overlap)
         assert 0 <= tail.begin < tail.end <= plan.audio_latents
+        # What is carried reaches past the join, as far as it was asked to.
+        join = Fraction(plan.end_frame, fps) + plan.position_offset
+        assert audio_duration(tail.end) - join >= lookahead * 4 * MEL_S
         # Latent ``end`` of this segment and latent ``kept`` of the next end at the same moment.
         moment = origin + audio_duration(tail.end)
-        plan = following(plan, max(num_frames, overlap + 8), overlap, end_offset)
+        plan = following(plan, max(num_frames, overlap + 8), overlap, end_offset, lookahead)
         origin = moment - audio_duration(plan.audio_context_latents)
         assert plan.position_offset >= 0
 

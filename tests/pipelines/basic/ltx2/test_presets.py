@@ -1,0 +1,63 @@
+import pytest
+
+import fastvideo.pipelines.basic.ltx2  # noqa: F401  # registers the presets
+from fastvideo.api.errors import ConfigValidationError, PresetUnknown
+from fastvideo.api.precedence import resolve_request
+from fastvideo.api.presets import get_all_preset_names, validate_stage_overrides
+from fastvideo.pipelines.basic.ltx2.presets import LTX2_PRESETS, preset_name_for, select_preset
+
+
+def test_the_documented_presets_are_registered() -> None:
+    assert {"ltx2_base", "ltx2_3_base", "ltx2_distilled", "ltx2_two_stage"} <= set(get_all_preset_names())
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("tiny:?seed=0", "ltx2_tiny"),
+        ("/models/ltx-2.3-22b-distilled-1.1.safetensors", "ltx2_distilled"),
+        ("/models/ltx-2.3-22b-dev.safetensors", "ltx2_3_base"),
+        ("/models/ltx-2-19b-dev.safetensors", "ltx2_base"),
+        ("/distilled/weights/", None),
+    ],
+)
+def test_the_last_part_of_a_model_path_selects_the_most_specific_preset(path: str, name: str | None) -> None:
+    assert preset_name_for(path) == name
+
+
+def test_a_named_preset_wins_over_the_path_and_an_unnamed_model_is_distilled() -> None:
+    assert select_preset("ltx-2-dev.safetensors", "ltx2_distilled").name == "ltx2_distilled"
+    assert select_preset("model.safetensors", None).name == "ltx2_distilled"
+
+
+@pytest.mark.parametrize("name", ["ltx2_base", "ltx2_3_base", "ltx2_two_stage"])
+def test_a_preset_that_this_pipeline_does_not_run_is_refused_with_a_way_out(name: str) -> None:
+    with pytest.raises(ConfigValidationError, match="choose 'ltx2_distilled'") as caught:
+        select_preset("tiny:?seed=0", name)
+    assert caught.value.path == "pipeline.preset"
+
+
+def test_a_model_whose_name_selects_such_a_preset_says_so() -> None:
+    with pytest.raises(ConfigValidationError, match=r"selected by the name of ltx-2-dev\.safetensors"):
+        select_preset("ltx-2-dev.safetensors", None)
+
+
+def test_an_unknown_preset_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(PresetUnknown, match="ltx2_tiny"):
+        select_preset("tiny:?seed=0", "ltx3")
+    with pytest.raises(PresetUnknown, match="version"):
+        select_preset("tiny:?seed=0", "ltx2_tiny", 9)
+
+
+@pytest.mark.parametrize("preset", LTX2_PRESETS, ids=lambda preset: preset.name)
+def test_every_default_of_a_preset_is_a_field_of_a_request(preset: object) -> None:
+    resolved = resolve_request(None, preset_defaults=preset.defaults)  # type: ignore[attr-defined]
+    assert resolved.sampling.num_frames == 121
+    assert resolved.sampling.fps == 24
+
+
+def test_the_denoise_stage_takes_its_two_overrides_only() -> None:
+    preset = select_preset("tiny:?seed=0", None)
+    validate_stage_overrides(preset, {"denoise": {"num_inference_steps": 2, "guidance_scale": 1.0}})
+    with pytest.raises(ConfigValidationError, match=r"stage_overrides\.refine"):
+        validate_stage_overrides(preset, {"refine": {"num_inference_steps": 2}})

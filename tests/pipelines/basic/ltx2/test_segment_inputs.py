@@ -1,0 +1,189 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from fastvideo.api.cancellation import CancellationToken
+from fastvideo.api.errors import ConfigValidationError, StateInvalid
+from fastvideo.api.schema import ContinuationState, GenerationRequest, GpuPoolConfig, InputConfig, SamplingConfig
+from fastvideo.pipelines.basic.ltx2.batch import LTX2Batch
+from fastvideo.pipelines.basic.ltx2.continuation import LTX2ContinuationState
+from fastvideo.pipelines.basic.ltx2.segment_inputs import ContinuationSettings, ModelGeometry, make_batch
+
+GEOMETRY = ModelGeometry(spatial_scale=32, text_registers=128, max_text_tokens=1024)
+
+
+def a_request(**changes: object) -> GenerationRequest:
+    sampling = {"height": 64, "width": 96, "num_frames": 33, "fps": 24, "num_inference_steps": 4, "seed": 7}
+    return GenerationRequest(prompt="a prompt", sampling=SamplingConfig(**(sampling | changes)))  # type: ignore[arg-type]
+
+
+def batch_of(request: GenerationRequest, settings: ContinuationSettings | None = None) -> LTX2Batch:
+    return make_batch(request, GEOMETRY, settings or ContinuationSettings(), CancellationToken())
+
+
+def a_state(**changes: object) -> ContinuationState:
+    values: dict[str, object] = {
+        "video_frames": [np.zeros((64, 96, 3), np.uint8)] * 9,
+        "audio_latents": torch.zeros(1, 8, 56, 16),
+        "audio_conditioning_num_frames": 54,
+        "audio_conditioning_strength": 0.0,
+        "video_position_offset_sec": 1.6,
+        "metadata": {"fps": 24, "stream_frames": 121},
+    }
+    return LTX2ContinuationState(**(values | changes)).to_continuation_state()  # type: ignore[arg-type]
+
+
+def continuing(**changes: object) -> GenerationRequest:
+    request = a_request()
+    request.state = a_state(**changes)
+    return request
+
+
+def test_a_request_becomes_a_plan_a_schedule_and_noise_of_its_seed() -> None:
+    batch = batch_of(a_request(num_frames=34))
+    assert batch.plan.num_frames == 33
+    assert batch.sigmas == (1.0, 0.909375, 0.725, 0.421875, 0.0)
+    expected = torch.randn((2, 3), generator=torch.Generator().manual_seed(7))
+    assert torch.equal(batch.noise((2, 3)), expected)
+
+
+def test_segments_of_one_seed_draw_different_noise() -> None:
+    drawn = [batch_of(continuing(segment_index=index)).noise((4,)) for index in (0, 1)]
+    assert not torch.equal(drawn[0], drawn[1])
+    assert torch.equal(drawn[0], torch.randn((4,), generator=torch.Generator().manual_seed(8)))
+
+
+def test_a_state_decides_overlap_context_and_timeline() -> None:
+    plan = batch_of(continuing()).plan
+    assert (plan.overlap_frames, plan.audio_context_latents, plan.frames_before) == (9, 56, 121)
+    assert float(plan.position_offset) == pytest.approx(1.6)
+
+
+def test_only_a_segment_that_is_continued_drops_its_tail_and_hears_ahead() -> None:
+    settings = ContinuationSettings(end_offset_frames=3)
+    request = a_request()
+    alone = batch_of(request, settings).plan
+    request.output.return_state = True
+    continued = batch_of(request, settings).plan
+    assert (alone.new_frames, continued.new_frames) == (33, 30)
+    assert continued.audio_latents == alone.audio_latents + 5
+
+
+@pytest.mark.parametrize(
+    ("changes", "path"),
+    [
+        ({"height": 720}, "sampling.height"),
+        ({"width": 16}, "sampling.width"),
+        ({"max_sequence_length": 100}, "sampling.max_sequence_length"),
+        ({"max_sequence_length": 2048}, "sampling.max_sequence_length"),
+        ({"sigmas": [0.5]}, "sampling.sigmas"),
+    ],
+)
+def test_sizes_that_do_not_fit_the_model_are_refused_with_their_path(changes: dict[str, object], path: str) -> None:
+    with pytest.raises(ConfigValidationError) as caught:
+        batch_of(a_request(**changes))
+    assert caught.value.path == path
+
+
+def test_a_text_length_of_whole_register_rows_is_taken() -> None:
+    assert batch_of(a_request(max_sequence_length=256)).text_tokens == 256
+
+
+def test_a_stage_override_sets_the_steps_of_its_stage() -> None:
+    request = a_request()
+    request.stage_overrides = {"denoise": {"num_inference_steps": 2, "guidance_scale": 1.0}}
+    assert batch_of(request).steps == 2
+
+
+@pytest.mark.parametrize(
+    ("values", "key"),
+    [
+        ({"num_inference_steps": 0}, "num_inference_steps"),
+        ({"num_inference_steps": 10**9}, "num_inference_steps"),
+        ({"num_inference_steps": True}, "num_inference_steps"),
+        ({"guidance_scale": 3.0}, "guidance_scale"),
+    ],
+)
+def test_a_stage_override_out_of_bounds_is_refused_with_its_path(values: dict[str, object], key: str) -> None:
+    request = a_request()
+    request.stage_overrides = {"denoise": values}
+    with pytest.raises(ConfigValidationError) as caught:
+        batch_of(request)
+    assert caught.value.path == f"stage_overrides.denoise.{key}"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"video_frames": [np.zeros((64, 64, 3), np.uint8)] * 9},
+        {"video_frames": [np.zeros((64, 96, 3), np.uint8)] * 8},
+        {"video_conditioning_frame_idx": 8},
+        {"metadata": {"fps": 25}},
+        {"metadata": {"fps": "24"}},
+        {"metadata": {"stream_frames": -1}},
+        {"metadata": {"stream_frames": True}},
+        {"video_frames": None, "video_frames_blob_id": "somewhere"},
+        {"audio_latents": None, "audio_latents_blob_id": "somewhere"},
+        {"video_position_offset_sec": 3000.0},
+        {"audio_latents": torch.zeros(1, 8, 600, 16), "audio_conditioning_num_frames": 2**31 - 1},
+    ],
+    ids=lambda changes: ",".join(changes),
+)
+def test_a_state_that_does_not_fit_the_request_is_a_state_error(changes: dict[str, object]) -> None:
+    with pytest.raises(StateInvalid):
+        batch_of(continuing(**changes))
+
+
+def test_an_initial_image_in_mid_stream_is_refused() -> None:
+    request = continuing()
+    request.inputs = InputConfig(pil_image=Image.new("RGB", (8, 8)))
+    with pytest.raises(ConfigValidationError, match="begins a stream"):
+        batch_of(request)
+
+
+def test_an_initial_image_is_cut_to_the_frame(tmp_path: Path) -> None:
+    file = tmp_path / "image.png"
+    Image.new("RGB", (200, 100), (10, 200, 30)).save(file)
+    request = a_request()
+    request.inputs = InputConfig(image_path=str(file))
+    image = batch_of(request).image
+    assert image is not None
+    assert image.shape == (64, 96, 3)
+    assert (image == (10, 200, 30)).all()
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        InputConfig(image_path=["a.png", "b.png"]),
+        InputConfig(pil_image="a.png"),
+        InputConfig(pil_image=Image.new("RGB", (8, 8)), image_path="a.png"),
+    ],
+)
+def test_images_that_are_not_one_image_are_refused(inputs: InputConfig) -> None:
+    request = a_request()
+    request.inputs = inputs
+    with pytest.raises(ConfigValidationError):
+        batch_of(request)
+
+
+def test_joins_are_set_by_the_pool_config() -> None:
+    settings = ContinuationSettings.of(GpuPoolConfig(conditioning_num_frames=17, conditioning_end_offset=2))
+    assert settings == ContinuationSettings(17, 2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "path"),
+    [
+        ({"conditioning_num_frames": 8}, "streaming.pool.conditioning_num_frames"),
+        ({"conditioning_num_frames": 0}, "streaming.pool.conditioning_num_frames"),
+        ({"conditioning_end_offset": -1}, "streaming.pool.conditioning_end_offset"),
+    ],
+)
+def test_joins_that_cannot_be_made_are_refused_with_their_path(changes: dict[str, int], path: str) -> None:
+    with pytest.raises(ConfigValidationError) as caught:
+        ContinuationSettings.of(GpuPoolConfig(**changes))  # type: ignore[arg-type]
+    assert caught.value.path == path
