@@ -381,3 +381,21 @@ def test_a_narrow_dark_page_fits_and_follows_the_theme_button(quick_url: str, op
         box = page.page.locator(control).bounding_box()
         assert box["x"] >= 0, control
         assert box["x"] + box["width"] <= 400, control
+
+
+def test_media_keys_and_the_page_s_own_button_agree(live_url: str, open_page: Callable[..., Any]) -> None:
+    page = open_page(live_url)
+    page.say("played by others")
+    page.until("__fastvideo.player.state === 'playing'")
+    # What a media key or the browser does to the element counts as the viewer's wish.
+    page.read("document.querySelector('video').pause()")
+    page.until("__fastvideo.player.wanted === false")
+    page.read("void document.querySelector('video').play()")
+    page.until("__fastvideo.player.state === 'playing'")
+    # The last of several quick presses wins, before the element's own events arrive.
+    page.read("for (let press = 0; press < 4; press += 1) document.querySelector('#play').click()")
+    page.until("__fastvideo.player.state === 'playing' && !document.querySelector('video').paused")
+    page.read("for (let press = 0; press < 3; press += 1) document.querySelector('#play').click()")
+    page.read("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    assert page.player["state"] == "paused"
+    assert page.read("document.querySelector('video').paused") is True

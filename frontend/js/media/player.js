@@ -57,7 +57,7 @@ export class Player extends EventTarget {
   #live = true;
   #expecting = false;
   #mutedByBrowser = false;
-  /** The element stands still because the watch wants it to, not because of the viewer. */
+  /** The element stands still because this player told it to. */
   #holding = true;
   #ended = false;
   #appended_bytes = 0;
@@ -75,12 +75,13 @@ export class Player extends EventTarget {
     video.addEventListener("timeupdate", () => this.#report());
     video.addEventListener("volumechange", () => this.#report());
     video.addEventListener("ended", () => this.#end());
-    // Media keys and the browser itself act on the element: take it as the viewer's wish.
+    // Media keys and the browser itself act on the element: take it as the viewer's wish. The events come late, and by then
+    // the element may have been told otherwise; its own state says what holds.
     video.addEventListener("pause", () => {
-      if (this.#source && this.#wanted && !this.#holding && !video.ended) this.pause();
+      if (this.#source && this.#wanted && !this.#holding && video.paused && !video.ended) this.pause();
     });
     video.addEventListener("play", () => {
-      if (this.#source && !this.#wanted) this.play();
+      if (this.#source && !this.#wanted && !video.paused) this.play();
     });
     video.addEventListener("error", () => {
       if (this.#source) this.#fail(video.error ?? new Error("the media element failed"));
@@ -195,7 +196,7 @@ export class Player extends EventTarget {
   pause() {
     this.#wanted = false;
     this.#live = false;
-    this.#video.pause();
+    this.#hold();
     this.#look(false);
   }
 

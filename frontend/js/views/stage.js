@@ -12,7 +12,10 @@ import { blockedWords, endingWords, stageWords } from "../wording.js";
  */
 
 const GLOW_EVERY_MS = 250;
+/** The picture without its outermost rows and columns, where coded pictures are roughest and marks are burnt in. */
 const EDGE = 0.06;
+/** Empty part of the small canvas on each side. */
+const GLOW_MARGIN = 0.16;
 
 /**
  * What lies over the picture.
@@ -169,22 +172,27 @@ function actionButton(action, controller) {
   return button;
 }
 
+/** @param {number} width @param {number} height @param {number} part @returns {[number, number, number, number]} */
+const inset = (width, height, part) => [width * part, height * part, width * (1 - 2 * part), height * (1 - 2 * part)];
+
 /**
  * @param {import("../store.js").Store<AppState>} store
  * @param {HTMLVideoElement} video
  */
 function showGlow(store, video) {
   const canvas = byId("glow", HTMLCanvasElement);
-  const picture = canvas.getContext("2d", { alpha: false });
+  const picture = canvas.getContext("2d");
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
   let drawn_ms = 0;
   onEachFrame(video, () => {
     const now_ms = performance.now();
     if (!picture || calm.matches || now_ms - drawn_ms < GLOW_EVERY_MS) return;
     drawn_ms = now_ms;
-    // Without its outermost rows and columns, where coded pictures are roughest and marks are burnt in.
-    const { videoWidth: width, videoHeight: height } = video;
-    picture.drawImage(video, width * EDGE, height * EDGE, width * (1 - 2 * EDGE), height * (1 - 2 * EDGE), 0, 0, canvas.width, canvas.height);
+    const from = inset(video.videoWidth, video.videoHeight, EDGE);
+    const to = inset(canvas.width, canvas.height, GLOW_MARGIN);
+    picture.clearRect(0, 0, canvas.width, canvas.height);
+    picture.filter = "blur(2px) saturate(1.5)";
+    picture.drawImage(video, ...from, ...to);
   });
   store.watch(
     (state) => coverOf(state) === "none" && state.playback.end_s > 0,
