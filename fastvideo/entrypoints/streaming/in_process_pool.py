@@ -16,7 +16,6 @@ from typing import Any, TypeVar
 
 from fastvideo.api.cancellation import CancellationToken
 from fastvideo.api.errors import FastVideoError, GenerationFailed
-from fastvideo.api.presets import InferencePreset
 from fastvideo.api.schema import GenerationRequest, GpuPoolConfig
 from fastvideo.entrypoints.streaming.admission import ADMITTED, Admission, Place
 from fastvideo.entrypoints.streaming.pool_base import (
@@ -31,7 +30,7 @@ from fastvideo.entrypoints.streaming.segment_channel import SegmentChannel
 from fastvideo.entrypoints.streaming.segment_events import SegmentDone, SegmentEvent, SegmentJob
 from fastvideo.entrypoints.streaming.session_store import SessionStore
 from fastvideo.entrypoints.streaming.warmup import Warmup, WarmupReport, run_warmup
-from fastvideo.entrypoints.streaming.worker import BlockingGenerator, Generator, run_segment
+from fastvideo.entrypoints.streaming.worker import BlockingGenerator, Generator, preset_defaults, run_segment
 from fastvideo.entrypoints.streaming.worker_thread import Turn, WorkerThread
 
 logger = logging.getLogger(__name__)
@@ -64,9 +63,7 @@ class InProcessGpuPool(GpuPool):
         settings = config or GpuPoolConfig()
         self.session_store = session_store
         self.model_id = getattr(generator, "model_id", None)
-        preset: InferencePreset | None = getattr(generator, "preset", None)
-        if preset is not None:
-            self.request_defaults = preset.defaults
+        self.request_defaults = preset_defaults(generator)
         self.worker_id = f"inproc-{uuid.uuid4().hex[:6]}"
         self._generator = generator
         self._gpu_id = gpu_id

@@ -24,7 +24,7 @@ from fastvideo.entrypoints.streaming.protocol import (
     SessionResume,
     parse_client_text,
 )
-from fastvideo.entrypoints.streaming.segment_requests import SegmentRequests
+from fastvideo.entrypoints.streaming.segment_requests import SegmentRequests, operator_requests
 from fastvideo.entrypoints.streaming.session_init_image import SessionInitImage, persist_session_init_image
 from fastvideo.entrypoints.streaming.state_blobs import check_client_state
 from fastvideo.pipelines.basic.ltx2.presets import LTX2_FAMILY
@@ -132,15 +132,6 @@ def discard_image(image: SessionInitImage | None) -> None:
     """Delete the file of an initial image, when there is one."""
     if image is not None:
         Path(image.path).unlink(missing_ok=True)
-
-
-def operator_requests(
-    config: ServeConfig, model_defaults: Mapping[str, Any], chosen: Mapping[str, Any] | None = None
-) -> SegmentRequests:
-    """The requests of a session: what the operator wrote, over the preset the client chose, over the model's own."""
-    streaming = config.streaming
-    assert streaming is not None
-    return SegmentRequests(config.default_request, streaming.limits, {**model_defaults, **(chosen or {})})
 
 
 def _chosen_defaults(name: str | None, preset: SessionPreset | None) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 from fastvideo.api.errors import ConfigValidationError
 from fastvideo.api.limits import RequestLimits, validate_request
 from fastvideo.api.precedence import resolve_request
-from fastvideo.api.schema import ContinuationState, GenerationRequest, OutputConfig, SamplingConfig
+from fastvideo.api.schema import ContinuationState, GenerationRequest, OutputConfig, SamplingConfig, ServeConfig
 from fastvideo.entrypoints.streaming.director import Prompt
 
 _MAX_SEED = 2**63 - 1
@@ -63,6 +63,15 @@ class SegmentRequests:
             default_request=self.default_request,
             preset_defaults=self.preset_defaults,
         )
+
+
+def operator_requests(
+    config: ServeConfig, model_defaults: Mapping[str, Any], chosen: Mapping[str, Any] | None = None
+) -> SegmentRequests:
+    """The requests of a session: what the operator wrote, over the preset the client chose, over the model's own."""
+    streaming = config.streaming
+    assert streaming is not None
+    return SegmentRequests(config.default_request, streaming.limits, {**model_defaults, **(chosen or {})})
 
 
 def _client_request(prompt: Prompt) -> GenerationRequest:

@@ -22,17 +22,18 @@ from fastvideo.entrypoints.streaming import metrics
 from fastvideo.entrypoints.streaming.connection import ConnectionLost, WebSocketConnection
 from fastvideo.entrypoints.streaming.gpu_pool import GpuPool, InProcessGpuPool
 from fastvideo.entrypoints.streaming.health import build_health_router
-from fastvideo.entrypoints.streaming.opening import limits_on_the_wire, operator_requests
+from fastvideo.entrypoints.streaming.opening import limits_on_the_wire
 from fastvideo.entrypoints.streaming.page import PageHeaders, mount_page
 from fastvideo.entrypoints.streaming.protocol import ErrorMessage, encode_server_message
 from fastvideo.entrypoints.streaming.runner import FAREWELL_S, SessionRunner
+from fastvideo.entrypoints.streaming.segment_requests import operator_requests
 from fastvideo.entrypoints.streaming.server_state import ServerState
 from fastvideo.entrypoints.streaming.session import SessionManager, SessionRejected
 from fastvideo.entrypoints.streaming.session_logger import SessionLogger
 from fastvideo.entrypoints.streaming.session_store import InMemorySessionStore, SessionStore
 from fastvideo.entrypoints.streaming.warmup import Warmup
 from fastvideo.entrypoints.streaming.websocket_protocol import StreamProtocol
-from fastvideo.entrypoints.streaming.worker import Generator
+from fastvideo.entrypoints.streaming.worker import Generator, preset_defaults
 from fastvideo.resources import frontend_dir
 
 __all__ = ["ServerState", "build_app", "build_server", "run_server"]
@@ -68,7 +69,7 @@ def build_app(
             session_store=store,
             config=streaming.pool,
             queue_length=streaming.queue.max_length,
-            warmup=Warmup.of(serve_config),
+            warmup=Warmup.of(serve_config, preset_defaults(generator)),
             expected_segments=streaming.generation_segment_cap,
         )
     server = ServerState(

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Generator as Steps
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fastvideo.api.cancellation import CancellationToken
 from fastvideo.api.errors import GenerationFailed
-from fastvideo.api.schema import OutputConfig, ServeConfig
+from fastvideo.api.schema import ServeConfig
+from fastvideo.entrypoints.streaming.director import Prompt
 from fastvideo.entrypoints.streaming.segment_events import SegmentDone, SegmentEvent, SegmentJob
+from fastvideo.entrypoints.streaming.segment_requests import operator_requests
 from fastvideo.entrypoints.streaming.worker import Generator, run_segment
 from fastvideo.media.timeline import MediaCursor
 
@@ -23,16 +25,15 @@ class Warmup:
     timeout_s: float
 
     @classmethod
-    def of(cls, config: ServeConfig) -> Warmup | None:
+    def of(cls, config: ServeConfig, model_defaults: Mapping[str, Any]) -> Warmup | None:
         """The warm-up a serve file asks for: the served size and length, because compiled code depends on them, in one
         step. None when it is switched off."""
         streaming = config.streaming
         if streaming is None or not streaming.warmup.enabled:
             return None
-        request = copy.deepcopy(config.default_request)
-        request.prompt = streaming.warmup.prompt
-        request.sampling.num_inference_steps = 1
-        request.output = OutputConfig(save_video=False, return_frames=True, return_state=True)
+        requests = operator_requests(config, model_defaults)
+        steps = 1 if requests.sampling.sigmas is None else None
+        request = requests.build(Prompt(streaming.warmup.prompt, num_inference_steps=steps), segment_idx=0)
         job = SegmentJob(request, MediaCursor.start(), encoder=streaming.encoder)
         return cls(job, float(streaming.warmup.timeout_seconds))
 
@@ -52,7 +53,7 @@ class WarmupReport:
         return self.success is True or not self.enabled
 
 
-def run_warmup(generator: Generator, warmup: Warmup, cancel: CancellationToken) -> Steps[SegmentEvent, Any, None]:
+def run_warmup(generator: Generator, warmup: Warmup, cancel: CancellationToken) -> Iterator[SegmentEvent]:
     """The events of both segments. Raises what ``run_segment`` raises."""
     job = warmup.job
     for index in range(2):

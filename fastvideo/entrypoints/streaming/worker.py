@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fastvideo.api.cancellation import CancellationToken
 from fastvideo.api.errors import FastVideoError, GenerationFailed
+from fastvideo.api.presets import InferencePreset
 from fastvideo.api.results import (
     GenerationResult,
     VideoEvent,
@@ -54,6 +55,12 @@ class StreamingGenerator(Protocol):
 
 
 Generator = BlockingGenerator | StreamingGenerator
+
+
+def preset_defaults(generator: Generator) -> Mapping[str, Any]:
+    """The request values that a generator's own preset prefers; nothing for one without a ``preset``."""
+    preset: InferencePreset | None = getattr(generator, "preset", None)
+    return preset.defaults if preset is not None else {}
 
 
 def run_segment(

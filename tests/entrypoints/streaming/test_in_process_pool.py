@@ -305,7 +305,7 @@ async def test_shutting_down_ends_what_runs_and_what_waits(fakes) -> None:
 
 
 def warmup(fakes, timeout_s: float = 30.0) -> Warmup:
-    found = Warmup.of(fakes.config(warmup=fakes.WarmupConfig(enabled=True, prompt="warm up", timeout_seconds=1)))
+    found = Warmup.of(fakes.config(warmup=fakes.WarmupConfig(enabled=True, prompt="warm up")), {})
     assert found is not None
     return Warmup(found.job, timeout_s)
 
