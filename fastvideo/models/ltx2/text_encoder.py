@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 
 from fastvideo.api.errors import CheckpointError
@@ -64,7 +65,7 @@ class GemmaTextEncoder:
                     key_mapping=_PREFIXES,
                     output_loading_info=True,
                 )
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
+        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             raise CheckpointError(f"cannot load the Gemma 3 text encoder from {folder}: {error}") from error
         missing = sorted([*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])])
         if missing:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -65,7 +65,8 @@ def _at_home(module: nn.Module, pinned: bool) -> list[_Place]:
     """Every tensor of the module in host memory, with the table of the layer that it belongs to."""
     places: list[_Place] = []
     for layer in module.modules():
-        for table in (layer._parameters, layer._buffers):
+        tables = cast("tuple[dict[str, Any], ...]", (layer._parameters, layer._buffers))
+        for table in tables:
             for key, tensor in table.items():
                 if tensor is not None:
                     home = tensor.detach().cpu()
