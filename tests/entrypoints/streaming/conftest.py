@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,11 @@ from fastvideo.api.schema import (
     StreamingConfig,
     WarmupConfig,
 )
+from fastvideo.entrypoints.streaming.connection import ConnectionLost
+from fastvideo.entrypoints.streaming.runner import SessionRunner
 from fastvideo.entrypoints.streaming.segment_events import SegmentJob
+from fastvideo.entrypoints.streaming.server import build_app
+from fastvideo.entrypoints.streaming.server_state import ServerState
 from fastvideo.media.timeline import MediaCursor
 
 SIZE_PX = 64
@@ -157,6 +162,91 @@ def make_config(**streaming: Any) -> ServeConfig:
     )
 
 
+class FakeClient:
+    """A client and its connection in one: what it says is read by the runner, what the runner sends is kept here."""
+
+    def __init__(self) -> None:
+        self.received: list[dict[str, Any] | bytes] = []
+        self.closed: tuple[int, str] | None = None
+        self.reading = asyncio.Event()
+        self.reading.set()
+        self._said: asyncio.Queue[str | bytes | ConnectionLost] = asyncio.Queue()
+        self._lost: ConnectionLost | None = None
+
+    def say(self, kind: str, **fields: Any) -> None:
+        self.raw(json.dumps({"type": kind, **fields}))
+
+    def raw(self, frame: str | bytes) -> None:
+        self._said.put_nowait(frame)
+
+    def leave(self) -> None:
+        self._lost = ConnectionLost(1001)
+        self._said.put_nowait(self._lost)
+
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        return [item for item in self.received if isinstance(item, dict) and item["type"] == kind]
+
+    @property
+    def kinds(self) -> list[str]:
+        return [item["type"] if isinstance(item, dict) else "media" for item in self.received]
+
+    @property
+    def media(self) -> list[bytes]:
+        return [item for item in self.received if isinstance(item, bytes)]
+
+    async def hears(self, kind: str, count: int = 1) -> dict[str, Any]:
+        """Wait for the ``count``-th message of a kind."""
+        await until(lambda: len(self.of(kind)) >= count or self.closed)
+        assert len(self.of(kind)) >= count, f"no {kind} ({count}) in {self.kinds}"
+        return self.of(kind)[count - 1]
+
+    async def receive(self) -> str | bytes:
+        item = await self._said.get()
+        if isinstance(item, ConnectionLost):
+            raise item
+        return item
+
+    async def send(self, frame: str | bytes) -> None:
+        await self.reading.wait()
+        if self._lost is not None:
+            raise self._lost
+        self.received.append(json.loads(frame) if isinstance(frame, str) else frame)
+
+    async def close(self, code: int, reason: str) -> None:
+        self.closed = (code, reason)
+
+
+class Stage:
+    """A server without sockets: ``open()`` starts a session for a new fake client."""
+
+    def __init__(self, generator: Any, config: ServeConfig, pool: Any = None) -> None:
+        app = build_app(config, generator if pool is None else None, pool=pool)
+        self.generator = generator
+        self.server: ServerState = app.state.server_state
+        self.sessions: list[asyncio.Task[None]] = []
+
+    def connect(self) -> FakeClient:
+        client = FakeClient()
+        session = self.server.sessions.create(now=self.server.clock())
+        runner = SessionRunner(client, session, self.server)
+        self.sessions.append(asyncio.create_task(runner.run()))
+        return client
+
+    def open(self, **fields: Any) -> FakeClient:
+        client = self.connect()
+        client.say("session_init_v2", **fields)
+        return client
+
+    async def over(self, index: int = -1) -> None:
+        """Wait until a session is over, and check that it took nothing with it."""
+        await asyncio.wait_for(self.sessions[index], 20)
+        if len(self.server.sessions) == 0:
+            assert self.server.runners == {}
+            assert len(self.server.session_store) == 0
+            assert len(self.server.blob_store) == 0
+            assert self.server.pool.health().active_sessions == 0
+
+
 async def until(condition: Callable[[], Any], *, seconds: float = 20.0) -> None:
     """Poll until ``condition()`` holds; fails after ``seconds``."""
     async with asyncio.timeout(seconds):
@@ -174,6 +264,28 @@ class Fakes:
     config = staticmethod(make_config)
     until = staticmethod(until)
     WarmupConfig = WarmupConfig
+
+
+@pytest.fixture
+async def stage() -> AsyncIterator[Callable[..., Stage]]:
+    """Makes stages, and ends whatever still runs on them."""
+    made: list[Stage] = []
+
+    def make(generator: Any = None, *, pool: Any = None, **streaming: Any) -> Stage:
+        made.append(Stage(generator or StepGenerator(), make_config(**streaming), pool))
+        return made[-1]
+
+    yield make
+    for one in made:
+        if isinstance(one.generator, StepGenerator):
+            one.generator.free()
+        for session in one.sessions:
+            session.cancel()
+        await asyncio.gather(*one.sessions, return_exceptions=True)
+        await one.server.pool.shutdown()
+        one.server.log.close_all()
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    assert not others, f"tasks were left behind: {others}"
 
 
 @pytest.fixture
