@@ -96,7 +96,7 @@ export class Controller {
   /** @param {string} name */
   choosePreset(name) {
     this.#store.update((state) => {
-      const toggles = state.presets.find((preset) => preset.name === name)?.toggles ?? {};
+      const toggles = state.presets.find((preset) => preset.name === name)?.toggles ?? { auto_extension: true };
       return {
         ...state,
         preset: name,

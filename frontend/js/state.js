@@ -49,7 +49,8 @@ export function initialState(playback) {
     info: null,
     presets: [],
     preset: "",
-    toggles: { keepGoing: false, loop: false, singleClip: false },
+    // A prompt is enough for a stream that goes on.
+    toggles: { keepGoing: true, loop: false, singleClip: false },
     advanced: { seed: null, steps: null, negative: "" },
     image: null,
     snapshot: null,

@@ -212,7 +212,13 @@ def open_page(chromium: Browser) -> Iterator[Callable[..., PageDriver]]:
     with contextlib.ExitStack() as stack:
 
         def opened(
-            url: str, *, width: int = 1280, height: int = 800, init_script: str = "", **options: Any
+            url: str,
+            *,
+            width: int = 1280,
+            height: int = 800,
+            init_script: str = "",
+            keep_going: bool = False,
+            **options: Any,
         ) -> PageDriver:
             context = chromium.new_context(viewport={"width": width, "height": height}, **options)
             stack.callback(context.close)
@@ -221,6 +227,8 @@ def open_page(chromium: Browser) -> Iterator[Callable[..., PageDriver]]:
                 page.add_init_script(init_script)
             driver = PageDriver(page)
             page.goto(url)
+            if not keep_going:
+                page.click("label:has(#keep-going)")
             drivers.append(driver)
             return driver
 

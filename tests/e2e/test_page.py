@@ -174,14 +174,15 @@ def test_a_preset_plays_its_story(quick_url: str, open_page: Callable[..., Any])
 
 
 def test_keep_going_makes_segments_without_being_asked(quick_url: str, open_page: Callable[..., Any]) -> None:
-    page = open_page(quick_url)
+    page = open_page(quick_url, keep_going=True)
     page.say("a river")
-    page.until("__fastvideo.session.segments[0]?.status === 'complete'")
+    page.until("__fastvideo.session.segments[1]?.source === 'auto_extension'")
     page.page.focus("#keep-going")
     page.page.keyboard.press("Space")
-    page.until("__fastvideo.session.segments[1]?.source === 'auto_extension'")
-    page.page.click("label:has(#keep-going)")
     assert page.read("__fastvideo.state.toggles.keepGoing") is False
+    page.page.click("label:has(#keep-going)")
+    made = len(page.session["segments"])
+    page.until(f"__fastvideo.session.segments[{made}]?.source === 'auto_extension'")
 
 
 def test_what_the_server_refuses_is_said_in_words_and_the_stream_goes_on(
