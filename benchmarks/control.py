@@ -1,0 +1,163 @@
+"""Round trip of a control message on the connections of eight sessions that stream, against a bare echo.
+
+Ours: ``ping`` to ``pong`` through the server's receiver, session and sender, over the in-process pool, whose thread
+hands on media that is coded already. Bare: ``websockets`` alone (under uvloop, as ours), which echoes the same text and
+sends the same media at the same pace. Phases of the two alternate. Beside it, without a goal: the same pings while the
+pool's thread, in the server's process, codes the eight streams itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import statistics
+import sys
+import time
+from collections.abc import AsyncIterator
+from types import TracebackType
+from typing import Self
+
+from websockets.asyncio.client import ClientConnection, connect
+
+from benchmarks.replay import ReplayLoad
+from benchmarks.report import Effort, Figure, Report, main
+from benchmarks.segment import Size, clip_file
+from benchmarks.server_process import module_server
+from fastvideo.entrypoints.streaming.protocol import Ping, SessionInitV2, encode_client_message
+
+RATIO_GOAL = 3.0
+_ANSWER_TIMEOUT_S = 10.0
+_MEDIA_TIMEOUT_S = 30.0
+# Uneven, so that pings do not keep step with the fragments.
+_PAUSE_S = (0.002, 0.010)
+_PHASES = {Effort.QUICK: (1, 0.3), Effort.NORMAL: (4, 5.0), Effort.LONG: (12, 10.0)}
+_SESSIONS = {Effort.QUICK: 2, Effort.NORMAL: 8, Effort.LONG: 8}
+_SMALL = Size("352p", 640, 352, 121, None)
+_CODED = {Effort.QUICK: Size("tiny", 128, 64, 12, None), Effort.NORMAL: _SMALL, Effort.LONG: _SMALL}
+
+
+class Viewer:
+    """A connection that takes media and counts it, and knows when an answer to its ping came."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self._connection = connection
+        self._reader = asyncio.create_task(self._read())
+        self._awaited = ""
+        self._answered: asyncio.Future[float] | None = None
+        self.media_bytes = 0
+        self.streaming = asyncio.Event()
+
+    async def round_trip_s(self, number: int) -> float:
+        """Send a ping and wait for its answer."""
+        loop = asyncio.get_running_loop()
+        self._awaited = f'"{number:08d}"'
+        self._answered = loop.create_future()
+        text = encode_client_message(Ping(id=f"{number:08d}"))
+        began_s = time.perf_counter()
+        await self._connection.send(text)
+        return await asyncio.wait_for(self._answered, _ANSWER_TIMEOUT_S) - began_s
+
+    async def _read(self) -> None:
+        async for frame in self._connection:
+            if isinstance(frame, bytes):
+                self.media_bytes += len(frame)
+                self.streaming.set()
+            elif self._answered is not None and not self._answered.done() and self._awaited in frame:
+                self._answered.set_result(time.perf_counter())
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._connection.close()
+        await self._reader
+
+
+def measure(effort: Effort) -> Report:
+    """Alternate phases of pings to ours and to the echo, under the same load."""
+    load = ReplayLoad(sessions=_SESSIONS[effort])
+    phases, phase_s = _PHASES[effort]
+    ours, echo, sent_bytes = asyncio.run(_phases(load, phases, phase_s))
+    coding = asyncio.run(_while_coding(_CODED[effort], load.sessions, phase_s))
+    coded = f"{load.sessions} x {_CODED[effort].width_px}x{_CODED[effort].height_px}"
+    ours_ms, echo_ms = statistics.median(ours) * 1000, statistics.median(echo) * 1000
+    note = f"{ours_ms:.3f} ms / {echo_ms:.3f} ms"
+    figures = [
+        Figure("round trip p50 / bare echo", ours_ms / echo_ms, "x", RATIO_GOAL, note),
+        Figure("round trip p50", ours_ms, "ms"),
+        Figure("round trip p99", _p99_ms(ours), "ms", note=f"bare echo {_p99_ms(echo):.3f} ms"),
+        Figure(
+            "round trip p50 while the worker codes",
+            statistics.median(coding) * 1000,
+            "ms",
+            note=f"p99 {_p99_ms(coding):.1f} ms; {coded}",
+        ),
+        Figure("media sent / bare echo", sent_bytes[0] / sent_bytes[1], "x", note="the load was the same when near 1"),
+    ]
+    against = f"websockets echo, {load.sessions} sessions of {load.megabit_s:g} Mbit/s each"
+    details = {"samples": [len(ours), len(echo), len(coding)], "sent_bytes": sent_bytes}
+    return Report("control", effort, figures, against=against, details=details)
+
+
+async def _phases(load: ReplayLoad, phases: int, phase_s: float) -> tuple[list[float], list[float], list[int]]:
+    ours: list[float] = []
+    echo: list[float] = []
+    sent_bytes = [0, 0]
+    for _ in range(phases):
+        for samples, side, module, first in (
+            (ours, 0, "benchmarks.stream_server", _opening()),
+            (echo, 1, "benchmarks.echo_server", "stream"),
+        ):
+            async with _viewers(load.sessions, first, module, "--replay", load.to_json()) as viewers:
+                before = sum(viewer.media_bytes for viewer in viewers)
+                samples += await _round_trips(viewers, phase_s)
+                sent_bytes[side] += sum(viewer.media_bytes for viewer in viewers) - before
+    return ours, echo, sent_bytes
+
+
+async def _while_coding(size: Size, sessions: int, phase_s: float) -> list[float]:
+    with clip_file(size) as path:
+        lead = ("--lead-seconds", "8")
+        async with _viewers(sessions, _opening(), "benchmarks.stream_server", "--clip", str(path), *lead) as viewers:
+            return await _round_trips(viewers, phase_s)
+
+
+def _opening() -> str:
+    """A session that streams by itself."""
+    return encode_client_message(SessionInitV2(curated_prompts=["a lighthouse"], loop_generation_enabled=True))
+
+
+@contextlib.asynccontextmanager
+async def _viewers(sessions: int, first: str, *server_arguments: str) -> AsyncIterator[list[Viewer]]:
+    """Viewers of a server, once media has come to each of them."""
+    async with module_server(*server_arguments) as server, contextlib.AsyncExitStack() as stack:
+        viewers = []
+        for _ in range(sessions):
+            connection = await connect(server.stream_url, compression=None, max_size=None)
+            viewers.append(await stack.enter_async_context(Viewer(connection)))
+            await connection.send(first)
+        async with asyncio.timeout(_MEDIA_TIMEOUT_S):
+            for viewer in viewers:
+                await viewer.streaming.wait()
+        yield viewers
+
+
+async def _round_trips(viewers: list[Viewer], phase_s: float) -> list[float]:
+    rng = random.Random(0)
+    ends_s = time.monotonic() + phase_s
+    samples: list[float] = []
+    while time.monotonic() < ends_s:
+        samples.append(await viewers[len(samples) % len(viewers)].round_trip_s(len(samples)))
+        await asyncio.sleep(rng.uniform(*_PAUSE_S))
+    return samples
+
+
+def _p99_ms(samples: list[float]) -> float:
+    return statistics.quantiles(samples, n=100, method="inclusive")[98] * 1000
+
+
+if __name__ == "__main__":
+    sys.exit(main("control", __doc__, measure))

@@ -1,0 +1,82 @@
+"""The server under measurement: ours, around frames that are ready (``--clip``) or media that is coded (``--replay``).
+
+Prints ``{"port": N}`` first, then one line of stamps per generated segment.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import socket
+import sys
+
+import numpy as np
+
+from benchmarks.encode import FPS, sound
+from benchmarks.ready_generator import ReadyGenerator
+from benchmarks.replay import ReplayLoad
+from benchmarks.replay_pool import ReplayPool
+from fastvideo.api.schema import (
+    GenerationRequest,
+    GeneratorConfig,
+    GpuPoolConfig,
+    PacingConfig,
+    SamplingConfig,
+    ServeConfig,
+    StreamingConfig,
+    WarmupConfig,
+)
+from fastvideo.entrypoints.streaming.server import build_app, build_server
+
+_MANY = 1_000_000
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--clip", help="a .npy file of frames, uint8 [T, H, W, 3]")
+    source.add_argument("--replay", type=ReplayLoad.from_json, help="a load of coded media, as JSON")
+    parser.add_argument("--carry-state", action="store_true", help="write and read LTX-2's continuation state")
+    parser.add_argument("--lead-seconds", type=float, default=_MANY, help="pacing of what follows by itself")
+    parser.add_argument("--max-sessions", type=int, default=64)
+    arguments = parser.parse_args()
+
+    config = ServeConfig(
+        generator=GeneratorConfig(model_path="mock:"),
+        streaming=StreamingConfig(
+            session_timeout_seconds=3600,
+            generation_segment_cap=_MANY,
+            warmup=WarmupConfig(enabled=False),
+            pool=GpuPoolConfig(sessions_per_worker=arguments.max_sessions),
+            max_sessions=arguments.max_sessions,
+            encoder="libx264",
+        ),
+    )
+    if arguments.replay is not None:
+        pool = ReplayPool(arguments.replay, sessions_per_worker=arguments.max_sessions)
+        app = build_app(config, pool=pool)
+    else:
+        # Copy on write: shared with whoever made the file, and read here once before anything is measured.
+        clip = np.load(arguments.clip, mmap_mode="c")
+        clip.max()
+        frames, height, width, _ = clip.shape
+        config.default_request = GenerationRequest(
+            sampling=SamplingConfig(width=width, height=height, num_frames=frames, fps=FPS, num_inference_steps=1)
+        )
+        assert config.streaming is not None
+        config.streaming.pacing = PacingConfig(lead_seconds=arguments.lead_seconds)
+        generator = ReadyGenerator(clip, sound(frames), stamp=_print, carry_state=arguments.carry_state)
+        app = build_app(config, generator)
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = build_server(app, host="127.0.0.1", port=0, log_level="warning")
+    _print({"port": listener.getsockname()[1]})
+    server.run(sockets=[listener])
+    return 0
+
+
+def _print(content: dict[str, float]) -> None:
+    print(json.dumps(content), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
