@@ -18,7 +18,7 @@ from fastvideo.pipelines.basic.ltx2.continuation_blobs import (
     check_frame_count,
     decode_pngs,
     decode_tensor,
-    encode_png,
+    encode_pngs,
     encode_tensor,
     from_base64,
     pack_frames,
@@ -112,7 +112,7 @@ class LTX2ContinuationState:
             payload["audio_sample_rate"] = self.audio_sample_rate
 
         frames = self.video_frames if self.video_frames_blob_id is None else None
-        pngs = [encode_png(frame) for frame in frames] if frames else []
+        pngs = encode_pngs(frames) if frames else []
         video_bytes = sum(len(png) for png in pngs)
         latents = self.audio_latents if self.audio_latents_blob_id is None else None
         audio = encode_tensor(latents) if latents is not None else b""

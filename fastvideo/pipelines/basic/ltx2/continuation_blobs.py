@@ -10,9 +10,12 @@ import binascii
 import io
 import json
 import math
+import os
 import struct
+import zlib
 from base64 import b64decode, b64encode
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +24,7 @@ from fastvideo.api.errors import StateInvalid
 
 if TYPE_CHECKING:
     import torch
+    from PIL import Image
 
 Frame = np.ndarray[Any, np.dtype[np.uint8]]
 
@@ -30,21 +34,46 @@ MAX_DECODED_FRAMES_BYTES = 256 << 20
 MAX_ENCODED_FRAMES_BYTES = 256 << 20
 MAX_AUDIO_BYTES = 16 << 20
 _MAX_TENSOR_HEADER_BYTES = 4096
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_PNG_RGB = 2
+_PNG_FILTER_UP = 2
 _TENSOR_KEY = "t"
 _ITEM_BYTES = {"F32": 4, "F16": 2, "BF16": 2}
 
 
+def encode_pngs(frames: Sequence[Frame]) -> list[bytes]:
+    """Frames, uint8 [H, W, 3], as PNG files, several at a time. Raises StateInvalid for any other array."""
+    with ThreadPoolExecutor(_threads_for(frames)) as threads:
+        return list(threads.map(encode_png, frames))
+
+
 def encode_png(frame: Frame) -> bytes:
     """A frame, uint8 [H, W, 3], as PNG. Raises StateInvalid for any other array."""
-    from PIL import Image
-
     if not isinstance(frame, np.ndarray) or frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
         got = f"{frame.dtype} {frame.shape}" if isinstance(frame, np.ndarray) else type(frame).__name__
         raise StateInvalid(f"continuation frames must be uint8 HxWx3 arrays, got {got}")
-    buffer = io.BytesIO()
-    # The lowest effort that still predicts and deflates: frames are written on a segment's critical path.
-    Image.fromarray(np.ascontiguousarray(frame)).save(buffer, format="PNG", compress_level=1)
-    return buffer.getvalue()
+    height, width, _ = frame.shape
+    if not frame.size:
+        raise StateInvalid(f"continuation frames must have pixels, got {width}x{height}")
+    # Frames are written on a segment's critical path. Each row as its difference to the one above (PNG filter 2), and
+    # run lengths instead of a search for repetitions: a third of PIL's time, and smaller for pictures with grain.
+    pixels = frame.reshape(height, 3 * width)
+    rows = np.empty((height, 1 + 3 * width), np.uint8)
+    rows[:, 0] = _PNG_FILTER_UP
+    rows[0, 1:] = pixels[0]
+    np.subtract(pixels[1:], pixels[:-1], out=rows[1:, 1:])
+    deflate = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL, zlib.Z_RLE)
+    header = struct.pack(">IIBBBBB", width, height, 8, _PNG_RGB, 0, 0, 0)
+    data = deflate.compress(rows.data) + deflate.flush()
+    return _PNG_SIGNATURE + _png_chunk(b"IHDR", header) + _png_chunk(b"IDAT", data) + _png_chunk(b"IEND", b"")
+
+
+def _png_chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(data, zlib.crc32(kind)))
+
+
+def _threads_for(items: Sequence[object]) -> int:
+    return max(1, min(len(items), os.cpu_count() or 1))
 
 
 def decode_pngs(files: Sequence[bytes]) -> list[Frame]:
@@ -66,7 +95,8 @@ def decode_pngs(files: Sequence[bytes]) -> list[Frame]:
                 raise StateInvalid(f"continuation frame {index} differs in size from frame 0")
             images.append(image)
         _check_total(len(images) * images[0].width * images[0].height * 3, MAX_DECODED_FRAMES_BYTES, "decoded frames")
-        return [np.array(image, dtype=np.uint8) for image in images]
+        with ThreadPoolExecutor(_threads_for(images)) as threads:
+            return list(threads.map(_pixels, images))
     except StateInvalid:
         raise
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
@@ -74,9 +104,13 @@ def decode_pngs(files: Sequence[bytes]) -> list[Frame]:
         raise StateInvalid("a continuation frame is not a readable PNG") from error
 
 
+def _pixels(image: Image.Image) -> Frame:
+    return np.array(image, dtype=np.uint8)
+
+
 def _check_png_header(file: bytes, index: int) -> None:
     """Check the size in the IHDR chunk, so that no decoder ever sees an enormous one."""
-    if len(file) < 33 or not file.startswith(b"\x89PNG\r\n\x1a\n") or file[12:16] != b"IHDR":
+    if len(file) < 33 or not file.startswith(_PNG_SIGNATURE) or file[12:16] != b"IHDR":
         raise StateInvalid(f"continuation frame {index} is not a PNG file")
     width, height = struct.unpack_from(">II", file, 16)
     if not (1 <= width <= MAX_FRAME_SIDE_PX and 1 <= height <= MAX_FRAME_SIDE_PX):

@@ -1,3 +1,4 @@
+import io
 import json
 import struct
 import subprocess
@@ -8,6 +9,7 @@ import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from fastvideo.api.errors import StateInvalid
 from fastvideo.api.schema import ContinuationState
@@ -165,6 +167,21 @@ def test_another_schema_version_is_refused(version: object) -> None:
 def test_frames_of_another_type_are_refused_on_encode(frame: object) -> None:
     with pytest.raises(ValueError, match="uint8 HxWx3"):
         LTX2ContinuationState(video_frames=[frame]).to_continuation_state()  # type: ignore[list-item]
+
+
+def test_a_frame_without_pixels_is_refused_on_encode() -> None:
+    with pytest.raises(StateInvalid, match="must have pixels"):
+        encode_png(np.zeros((0, 4, 3), np.uint8))
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 7), (5, 1), (64, 33)])
+def test_a_png_that_was_written_here_is_the_same_picture_to_any_reader(height: int, width: int) -> None:
+    # Every other column of a wider array: rows need not lie next to one another.
+    frame = noise_frames(1, height, 2 * width)[0][:, ::2]
+    with Image.open(io.BytesIO(encode_png(frame)), formats=("PNG",)) as image:
+        image.load()
+        assert (image.mode, image.size) == ("RGB", (width, height))
+        np.testing.assert_array_equal(np.asarray(image), frame)
 
 
 def png_claiming(width: int, height: int) -> str:
