@@ -98,7 +98,9 @@ async def open_session(
     try:
         preset = session_presets.get(message.preset or "")
         requests = operator_requests(config, model_defaults or {}, _chosen_defaults(message.preset, preset))
-        curated = message.curated_prompts or (preset.prompts if preset else [])
+        curated = message.curated_prompts
+        if preset is not None and "curated_prompts" not in message.model_fields_set:
+            curated = preset.prompts
         check_curated(curated, requests, "curated_prompts")
         state = None
         if message.continuation_state is not None:

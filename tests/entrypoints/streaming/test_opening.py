@@ -122,6 +122,15 @@ async def test_what_the_client_says_wins_over_its_preset(fakes) -> None:
     assert start.prompt.text == "mine"
 
 
+async def test_a_client_may_take_a_presets_look_without_its_story(fakes) -> None:
+    opened = await open_session(
+        parse_opening(init(preset="story", curated_prompts=[])), fakes.config(), {"story": STORY}
+    )
+    assert opened.requests.sampling.guidance_scale == 2.5
+    opened.director.set_loop(True)
+    assert opened.director.decide(0.0) == Wait(blocked="no_prompt")
+
+
 async def test_curated_prompts_have_limits(fakes) -> None:
     refusal = await refused_session(fakes, curated_prompts=["x"] * 65)
     assert (refusal.message.code, refusal.message.reason) == ("invalid_message", "limit_exceeded")
