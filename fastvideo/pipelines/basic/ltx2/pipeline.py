@@ -147,7 +147,8 @@ class LTX2Pipeline:
         with self.decode_video.verifying(batch, self._config):
             for chunk in self.decode_video.chunks(batch, self._config):
                 usable = chunk[: max(end - position, 0)]
-                tail.extend(usable)
+                # Copies: whoever takes the chunk may draw on it, and large chunks are not kept alive by a few frames.
+                tail.extend(usable[-self._settings.overlap_frames :].copy())
                 new = usable[max(first - position, 0) :]
                 position += len(chunk)
                 if len(new):

@@ -1,0 +1,166 @@
+"""Each stage alone, with what it is given and what it must refuse."""
+
+import numpy as np
+import pytest
+import torch
+
+from fastvideo.api.errors import StateInvalid
+from fastvideo.models.ltx2.loader import LTX2Components
+from fastvideo.pipelines.basic.ltx2.batch import LTX2Batch, Stream, seeded_noise
+from fastvideo.pipelines.basic.ltx2.continuation import LTX2ContinuationState
+from fastvideo.pipelines.basic.ltx2.pipeline_configs import LTX2T2VConfig
+from fastvideo.pipelines.basic.ltx2.segment_plan import SegmentPlan
+from fastvideo.pipelines.basic.ltx2.stages import (
+    LTX2AudioDecodingStage,
+    LTX2ConditioningStage,
+    LTX2DenoisingStage,
+    LTX2LatentPreparationStage,
+    LTX2TextEncodingStage,
+    LTX2VideoDecodingStage,
+)
+from fastvideo.pipelines.basic.ltx2.stages.ltx2_conditioning import frames_to_pixels
+from fastvideo.pipelines.basic.ltx2.stages.ltx2_denoising import euler_step
+from fastvideo.pipelines.basic.ltx2.stages.ltx2_video_decoding import pixels_to_frames
+from fastvideo.pipelines.basic.ltx2.stages.stage import StageVerificationError
+
+CONFIG = LTX2T2VConfig()
+
+
+def a_batch(**changes: object) -> LTX2Batch:
+    values: dict[str, object] = {
+        "prompt": "a fox",
+        "plan": SegmentPlan.make(9, 24),
+        "height": 64,
+        "width": 96,
+        "sigmas": (1.0, 0.5, 0.0),
+        "noise": seeded_noise(0),
+    }
+    return LTX2Batch(**(values | changes))  # type: ignore[arg-type]
+
+
+def preparation(components: LTX2Components) -> LTX2LatentPreparationStage:
+    return LTX2LatentPreparationStage(components.video_vae.config, components.audio_vae.config, "cpu")
+
+
+def conditioning(components: LTX2Components) -> LTX2ConditioningStage:
+    return LTX2ConditioningStage(components.video_vae, 8, 16)
+
+
+def denoising(components: LTX2Components) -> LTX2DenoisingStage:
+    return LTX2DenoisingStage(components.transformer, spatial_scale=32, temporal_scale=8)
+
+
+def test_text_becomes_a_context_for_picture_and_sound(components: LTX2Components) -> None:
+    stage = LTX2TextEncodingStage(components.text_encoder, components.connectors)
+    batch = stage(a_batch(text_tokens=128), CONFIG)
+    assert batch.video_context is not None
+    assert batch.audio_context is not None
+    assert batch.video_context.shape == (1, 128, components.connectors.config.video_dim)
+    assert batch.audio_context.shape == (1, 128, components.connectors.config.audio_dim)
+
+
+def test_noise_is_drawn_for_the_picture_first_in_the_order_of_the_tokens(components: LTX2Components) -> None:
+    batch = preparation(components)(a_batch(), CONFIG)
+    noise = seeded_noise(0)
+    assert batch.video is not None
+    assert batch.audio is not None
+    assert torch.equal(batch.video.latents, noise((1, 2 * 2 * 3, 128)))
+    assert torch.equal(batch.audio.latents, noise((1, batch.plan.audio_latents, 128)))
+    assert bool((batch.video.mask == 1).all())
+
+
+def test_a_size_off_the_grid_is_caught(components: LTX2Components) -> None:
+    with pytest.raises(StageVerificationError, match="multiple of 32"):
+        preparation(components)(a_batch(width=100), CONFIG)
+
+
+def test_an_image_takes_the_place_of_the_first_latent_frame(components: LTX2Components) -> None:
+    image = np.full((64, 96, 3), 200, np.uint8)
+    batch = conditioning(components)(preparation(components)(a_batch(image=image), CONFIG), CONFIG)
+    assert batch.video is not None
+    assert batch.video.mask.tolist() == [[0.0] * 6 + [1.0] * 6]
+    with torch.inference_mode():
+        encoded = components.video_vae.encode(frames_to_pixels([image]))
+    assert torch.equal(batch.video.latents[:, :6], encoded.flatten(2).transpose(1, 2))
+
+
+def test_audio_latents_of_another_model_are_a_state_error(components: LTX2Components) -> None:
+    state = LTX2ContinuationState(audio_latents=torch.zeros(1, 4, 8, 16))
+    plan = SegmentPlan.make(17, 24, audio_context_latents=8)
+    batch = preparation(components)(a_batch(plan=plan, state=state), CONFIG)
+    with pytest.raises(StateInvalid, match=r"\[1, 8, T, 16\], got \[1, 4, 8, 16\]"):
+        conditioning(components)(batch, CONFIG)
+
+
+def test_stages_out_of_order_are_caught(components: LTX2Components) -> None:
+    for stage in (conditioning(components), denoising(components), LTX2VideoDecodingStage(components.video_vae)):
+        with pytest.raises(StageVerificationError, match="not been prepared"):
+            stage(a_batch(), CONFIG)
+
+
+def test_latents_that_are_not_finite_are_caught(components: LTX2Components) -> None:
+    batch = LTX2TextEncodingStage(components.text_encoder, components.connectors)(a_batch(), CONFIG)
+    preparation(components)(batch, CONFIG)
+    assert batch.video is not None
+    batch.video.latents[0, 0, 0] = float("nan")
+    with pytest.raises(StageVerificationError, match="latents are not finite"):
+        denoising(components)(batch, CONFIG)
+
+
+def test_a_token_that_is_partly_kept_ends_between_what_is_kept_and_what_is_made(components: LTX2Components) -> None:
+    ends = {}
+    for mask in (0.0, 0.5, 1.0):
+        batch = LTX2TextEncodingStage(components.text_encoder, components.connectors)(a_batch(), CONFIG)
+        preparation(components)(batch, CONFIG)
+        assert batch.video is not None
+        batch.video.keep(slice(0, 6), torch.full((1, 6, 128), 3.0), mask)
+        denoising(components)(batch, CONFIG)
+        ends[mask] = (batch.video.latents[:, :6] - 3.0).abs().mean().item()
+    assert ends[0.0] == 0.0
+    assert 0.05 * ends[1.0] < ends[0.5] < 0.8 * ends[1.0]
+
+
+def test_an_euler_step_moves_along_the_line_to_the_clean_value() -> None:
+    noisy, clean = torch.tensor([4.0]), torch.tensor([2.0])
+    assert euler_step(noisy, clean, 1.0, 0.5).item() == 3.0
+    assert euler_step(noisy, clean, 0.5, 0.0).item() == 2.0
+    assert euler_step(clean, clean, 0.7, 0.3).item() == 2.0
+
+
+def test_without_audio_latents_no_sound_is_made(components: LTX2Components) -> None:
+    batch = LTX2AudioDecodingStage(components.audio_vae, components.vocoder)(a_batch(), CONFIG)
+    assert batch.waveform is None
+    assert batch.audio_sample_rate is None
+
+
+def test_sound_is_as_long_as_the_new_frames(components: LTX2Components) -> None:
+    plan = SegmentPlan.make(33, 24, overlap_frames=9, position_offset_s=0.5)
+    batch = a_batch(plan=plan, audio=Stream.of_noise(torch.randn(1, plan.audio_latents, 128)))
+    LTX2AudioDecodingStage(components.audio_vae, components.vocoder)(batch, CONFIG)
+    assert batch.waveform is not None
+    assert batch.waveform.shape == (2, 24_000)
+    assert batch.audio_sample_rate == 24_000
+
+
+def test_sound_that_the_latents_do_not_reach_is_caught(components: LTX2Components) -> None:
+    batch = a_batch(audio=Stream.of_noise(torch.randn(1, 3, 128)))
+    with pytest.raises(StageVerificationError, match="expected 9000 samples"):
+        LTX2AudioDecodingStage(components.audio_vae, components.vocoder)(batch, CONFIG)
+
+
+def test_chunks_add_up_to_the_segment(components: LTX2Components) -> None:
+    plan = SegmentPlan.make(121, 24)
+    batch = a_batch(plan=plan, height=64, width=64, video=Stream.of_noise(torch.randn(1, 64, 128)))
+    chunks = list(LTX2VideoDecodingStage(components.video_vae).chunks(batch, CONFIG))
+    assert len(chunks) == 3
+    assert np.concatenate(chunks).shape == (121, 64, 64, 3)
+
+
+def test_pixels_and_frames_are_inverse_and_pixels_are_clipped() -> None:
+    frames = [np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(3, axis=2)] * 2
+    pixels = frames_to_pixels(frames)
+    assert pixels.shape == (1, 3, 2, 16, 16)
+    assert (pixels.min().item(), pixels.max().item()) == (-1.0, 1.0)
+    assert np.array_equal(pixels_to_frames(pixels), np.stack(frames))
+    assert pixels_to_frames(3 * pixels).min() == 0
+    assert pixels_to_frames(3 * pixels).max() == 255
