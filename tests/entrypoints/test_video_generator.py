@@ -97,6 +97,7 @@ def test_generate_gives_frames_sound_state_and_figures(generator: VideoGenerator
 
 
 def test_the_preset_of_the_model_fills_in_what_the_request_leaves_out(generator: VideoGenerator) -> None:
+    assert generator.preset.name == "ltx2_tiny"
     resolved = generator.resolve(GenerationRequest(prompt="a fox", sampling=SamplingConfig(seed=5)))
     sampling = resolved.sampling
     assert (sampling.height, sampling.width, sampling.num_frames, sampling.fps) == (256, 256, 121, 24)

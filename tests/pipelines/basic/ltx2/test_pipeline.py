@@ -1,5 +1,6 @@
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +10,8 @@ from fastvideo.api.cancellation import CancellationToken
 from fastvideo.api.errors import GenerationCancelled
 from fastvideo.api.results import VideoEvent, VideoFinalEvent, VideoPartialEvent, VideoProgressEvent
 from fastvideo.api.schema import ContinuationState, GenerationRequest, OutputConfig, SamplingConfig
-from fastvideo.models.ltx2.loader import LTX2Components
+from fastvideo.models.ltx2.loader import LTX2Components, load_components
+from fastvideo.models.ltx2.tiny import write_tiny_checkpoint
 from fastvideo.pipelines.basic.ltx2.continuation import LTX2ContinuationState
 from fastvideo.pipelines.basic.ltx2.pipeline import LTX2Pipeline
 from fastvideo.pipelines.basic.ltx2.pipeline_configs import LTX2T2VConfig
@@ -170,8 +172,10 @@ def test_the_carried_latents_are_kept_to_the_bit(pipeline: LTX2Pipeline, first: 
     assert torch.equal(kept_audio[0, :context], state.audio_latents[0, :, -context:].transpose(0, 1).flatten(1))
 
 
-def test_the_sound_at_a_join_is_continuous_to_the_sample(components: LTX2Components) -> None:
+@pytest.mark.parametrize("version", ["2.0", "2.3"])
+def test_the_sound_at_a_join_is_continuous_to_the_sample(version: str, tmp_path: Path) -> None:
     """What the second segment would play just before the join is what the first one did play."""
+    components = load_components(write_tiny_checkpoint(tmp_path, version=version))
     pipeline = LTX2Pipeline(components, LTX2T2VConfig())
     first = run(pipeline, request(num_frames=73))
     batch = pipeline.batch(request(state=first.state))
@@ -185,7 +189,7 @@ def test_the_sound_at_a_join_is_continuous_to_the_sample(components: LTX2Compone
     start, _ = batch.plan.sample_span(components.vocoder.sample_rate)
     compared = components.vocoder.sample_rate // 2
     assert first.audio[:, -compared:].std() > 0.02
-    np.testing.assert_allclose(sound[:, start - compared : start], first.audio[:, -compared:], atol=1e-5)
+    np.testing.assert_allclose(sound[:, start - compared : start], first.audio[:, -compared:], atol=1e-4)
 
 
 @pytest.mark.parametrize(
