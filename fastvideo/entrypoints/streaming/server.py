@@ -61,7 +61,9 @@ def build_app(
         raise ValueError("the streaming server needs a serve config with a 'streaming' block")
     if (generator is None) == (pool is None):
         raise ValueError("pass either a generator or a pool, and not both")
-    store = session_store or getattr(pool, "session_store", None) or InMemorySessionStore()
+    store = session_store if session_store is not None else getattr(pool, "session_store", None)
+    if store is None:
+        store = InMemorySessionStore()
     if pool is None:
         assert generator is not None
         pool = InProcessGpuPool(
@@ -183,7 +185,11 @@ async def _refuse(connection: WebSocketConnection, message: ErrorMessage, code: 
 
 def same_host(origin: str | None, host: str) -> bool:
     """Whether a WebSocket may come from a page of ``origin``: browsers always name it, other clients need not."""
-    return origin is None or urlsplit(origin).netloc.lower() == host.lower()
+    try:
+        return origin is None or urlsplit(origin).netloc.lower() == host.lower()
+    except ValueError:
+        # Not a URL at all.
+        return False
 
 
 async def _reap(server: ServerState) -> None:

@@ -38,12 +38,13 @@ FPS = 8
 class StepGenerator:
     """Two frames a partial, a tone, and a state that counts. ``hold()`` makes each step wait for ``allow(n)``.
 
-    ``trace`` lists ("step" | "cancelled" | "done", prompt); ``requests`` keeps what came.
+    ``noise`` makes pictures that code to many bytes. ``trace`` lists ("step" | "cancelled" | "done", prompt);
+    ``requests`` keeps what came.
     """
 
     model_id = "steps"
 
-    def __init__(self, *, frames: int = FRAMES, with_state: bool = True) -> None:
+    def __init__(self, *, frames: int = FRAMES, with_state: bool = True, noise: bool = False) -> None:
         self.requests: list[GenerationRequest] = []
         self.trace: list[tuple[str, str]] = []
         self.failures: dict[str, Callable[[], BaseException]] = {}
@@ -52,6 +53,7 @@ class StepGenerator:
         self._gate: threading.Semaphore | None = None
         self._frames = frames
         self._with_state = with_state
+        self._noise = np.random.default_rng(0) if noise else None
 
     def hold(self) -> None:
         self._gate = threading.Semaphore(0)
@@ -95,7 +97,10 @@ class StepGenerator:
                 cancel.raise_if_cancelled()
             if prompt in self.failures and first == self.fail_after_frames:
                 raise self.failures[prompt]()
-            picture = np.full((2, sampling.height, sampling.width, 3), 20 * first, np.uint8)
+            shape = (2, sampling.height, sampling.width, 3)
+            picture = np.full(shape, 20 * first % 256, np.uint8)
+            if self._noise is not None:
+                picture = self._noise.integers(0, 256, shape, dtype=np.uint8)
             audio = (sound, 24_000) if index == 0 else (None, None)
             yield VideoPartialEvent(picture, index, *audio)
         before = request.state.payload["segment_index"] if request.state else -1
