@@ -32,6 +32,8 @@ ADMITTED = Place(position=0, queue_depth=0)
 @dataclass(slots=True)
 class _Lease:
     since_s: float
+    # Until its session has come for it, a lease is not idle but on its way.
+    claimed: bool = False
     busy: bool = False
     segments: int = 0
 
@@ -81,18 +83,26 @@ class Admission:
 
         Raises QueueFull when the session would have to wait and too many do.
         """
-        if session_id in self._leases:
+        if self.claim(session_id, now_s):
             return True
         if session_id in self._waiting:
             return False
         self._waiting[session_id] = None
         self.promote(now_s)
-        if session_id in self._leases:
+        if self.claim(session_id, now_s):
             return True
         if len(self._waiting) > self._max_waiting:
             del self._waiting[session_id]
             raise QueueFull(f"{self._max_waiting} sessions wait for a worker already; try again later")
         return False
+
+    def claim(self, session_id: str, now_s: float) -> bool:
+        """The session comes for its lease, if it has one: from now on it counts as idle until it runs something."""
+        lease = self._leases.get(session_id)
+        if lease is None:
+            return False
+        lease.claimed, lease.since_s = True, now_s
+        return True
 
     def leave(self, session_id: str, now_s: float) -> list[str]:
         """Give up the lease or the place in the queue; returns the sessions that are admitted by it."""
@@ -131,8 +141,8 @@ class Admission:
 
     def next_yield_s(self) -> float | None:
         """When to call :meth:`promote` again because a lease will have been idle for long enough."""
-        idle = [lease.since_s for lease in self._leases.values() if not lease.busy]
-        return min(idle) + self._idle_yield_s if idle and self._waiting else None
+        idle = self._idle()
+        return min(idle.values()) + self._idle_yield_s if idle and self._waiting else None
 
     def places(self) -> dict[str, Place]:
         """The place of every session that waits, in order."""
@@ -142,10 +152,13 @@ class Admission:
             for position, session_id in enumerate(self._waiting)
         }
 
+    def _idle(self) -> dict[str, float]:
+        return {name: lease.since_s for name, lease in self._leases.items() if lease.claimed and not lease.busy}
+
     def _yield_one(self, now_s: float) -> bool:
         if self._slots < 1 or len(self._leases) > self._slots:
             return False
-        idle = {name: lease.since_s for name, lease in self._leases.items() if not lease.busy}
+        idle = self._idle()
         if not idle:
             return False
         longest = min(idle, key=idle.__getitem__)

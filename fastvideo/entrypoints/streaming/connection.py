@@ -52,6 +52,9 @@ class WebSocketConnection:
                 await self._websocket.send_bytes(frame)
         except WebSocketDisconnect as error:
             raise ConnectionLost(error.code) from None
+        except RuntimeError:
+            # The transport closed the connection by itself, because the client answered no ping.
+            raise ConnectionLost(1006) from None
 
     async def close(self, code: int, reason: str) -> None:
         if self._websocket.application_state is not WebSocketState.CONNECTED:

@@ -122,6 +122,8 @@ class InProcessGpuPool(GpuPool):
                 # Shielded: of two callers for the same session one may give up alone.
                 assignment = await asyncio.shield(waiter.admitted)
             waiter.taken = True
+            self._admission.claim(session_id, self._clock())
+            self._after_change()
             return assignment
         except TimeoutError:
             raise PoolAcquireTimeout(f"no worker took the session within {timeout:g} s") from None
@@ -140,6 +142,7 @@ class InProcessGpuPool(GpuPool):
         self._leave(session_id)
 
     def _leave(self, session_id: str) -> None:
+        self._assignments.pop(session_id, None)
         waiter = self._waiters.pop(session_id, None)
         if waiter is not None and not waiter.admitted.done():
             waiter.fail(RuntimeError("the session was released while it waited"))

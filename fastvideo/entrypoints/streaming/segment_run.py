@@ -89,8 +89,9 @@ class SegmentRun:
             self._task = None
 
     async def _make(self, bind: Callable[[], Awaitable[None]], make_job: Callable[[], Awaitable[SegmentJob]]) -> None:
-        await bind()
         job = await make_job()
+        # Nothing is awaited between having a worker and using it, so that it cannot be given away as idle.
+        await bind()
         async with contextlib.aclosing(self._server.pool.stream(self._session.id, job, cancel=self._cancel)) as events:
             async for event in events:
                 self._session.touch(now=self._server.clock())

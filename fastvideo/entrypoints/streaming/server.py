@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import asdict
+from ipaddress import ip_address
 from socket import socket
 from typing import Any
 from urllib.parse import urlsplit
 
 import uvicorn
-from fastapi import FastAPI, Response, WebSocket
-from starlette.datastructures import Headers
+from fastapi import FastAPI, Request, Response, WebSocket
+from starlette.datastructures import Address, Headers
+from starlette.responses import PlainTextResponse
 
 import fastvideo
 from fastvideo.api.schema import ServeConfig
@@ -90,7 +92,7 @@ def build_app(
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         # The pool becomes ready beside the server, so that health can be asked meanwhile.
-        tasks = [asyncio.create_task(server.pool.start()), asyncio.create_task(_reap(server))]
+        tasks = [asyncio.create_task(_logged(work)) for work in (server.pool.start(), _reap(server))]
         try:
             yield
         finally:
@@ -116,7 +118,9 @@ def _add_routes(app: FastAPI, server: ServerState) -> None:
         return {"status": "ok", "sessions": len(server.sessions), "stream_mode": server.streaming.stream_mode}
 
     @app.get("/metrics")
-    async def read_metrics() -> Response:
+    async def read_metrics(request: Request) -> Response:
+        if not _is_loopback(request.client):
+            return PlainTextResponse("metrics are for clients on this machine\n", status_code=403)
         server.metrics.sessions.set(len(server.sessions))
         server.metrics.queue.set(server.pool.health().queued_sessions)
         return Response(server.metrics.exposition(), media_type=metrics.CONTENT_TYPE)
@@ -155,6 +159,14 @@ def _add_routes(app: FastAPI, server: ServerState) -> None:
             server.connections.discard(task)
 
 
+def _is_loopback(client: Address | None) -> bool:
+    try:
+        return client is not None and ip_address(client.host).is_loopback
+    except ValueError:
+        # A Unix socket, or a test's name.
+        return False
+
+
 async def _serve(connection: WebSocketConnection, server: ServerState, headers: Headers) -> None:
     if not same_host(headers.get("origin"), headers.get("host", "")):
         message = ErrorMessage(
@@ -190,6 +202,13 @@ def same_host(origin: str | None, host: str) -> bool:
     except ValueError:
         # Not a URL at all.
         return False
+
+
+async def _logged(work: Coroutine[Any, Any, None]) -> None:
+    try:
+        await work
+    except Exception:
+        logger.exception("a background task of the server failed")
 
 
 async def _reap(server: ServerState) -> None:

@@ -34,6 +34,13 @@ class StreamProtocol(WebSocketsSansIOProtocol):
         self.close_sent = True
         self.loop.call_later(LINGER_S, self.transport.abort)
 
+    def keepalive_timeout(self) -> None:
+        super().keepalive_timeout()
+        if self.close_sent and not self.disconnected:
+            # Nobody is there to take the close frame: waiting for that could last until TCP gives up.
+            self.queue.put_nowait({"type": "websocket.disconnect", "code": 1006})
+            self.loop.call_later(LINGER_S, self.transport.abort)
+
     async def run_asgi(self) -> None:
         await super().run_asgi()
         if self._failed:

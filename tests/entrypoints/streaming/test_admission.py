@@ -84,6 +84,26 @@ def test_a_session_whose_segment_runs_never_yields() -> None:
     assert book.promote(1020.0) == ["b"]
 
 
+def test_a_session_that_comes_back_for_its_lease_keeps_it() -> None:
+    book = admission(idle_yield_s=20.0)
+    book.enter("a", 0.0)
+    assert book.enter("a", 100.0)
+    assert not book.enter("b", 101.0)
+    assert book.next_yield_s() == 120.0
+
+
+def test_a_lease_that_its_session_has_not_come_for_yet_is_not_idle() -> None:
+    book = admission(idle_yield_s=5.0)
+    for name in "abc":
+        book.enter(name, 0.0)
+    assert book.leave("a", 1.0) == ["b"]
+    assert book.promote(100.0) == []
+    assert book.claim("b", 100.0)
+    assert book.promote(104.0) == []
+    assert book.promote(105.0) == ["c"]
+    assert not book.claim("a", 105.0)
+
+
 def test_nobody_yields_while_nobody_waits() -> None:
     book = admission(idle_yield_s=20.0)
     book.enter("a", 0.0)
@@ -146,6 +166,8 @@ class AdmissionMachine(RuleBasedStateMachine):
     def _admitted(self, names: list[str]) -> None:
         assert names == self.queue[: len(names)]
         del self.queue[: len(names)]
+        for name in names:
+            assert self.book.claim(name, self.now_s)
 
     @rule(name=names)
     def enter(self, name: str) -> None:

@@ -167,6 +167,28 @@ async def test_an_idle_session_gives_its_place_to_one_that_waits(fakes) -> None:
         await consume(pool, "a", fakes.job())
 
 
+async def test_sessions_that_yield_at_once_still_get_their_turns(fakes) -> None:
+    generator = fakes.StepGenerator()
+    async with pool_of(generator, idle_yield_seconds=0.0) as pool:
+
+        async def session(name: str) -> None:
+            for _ in range(3):
+                await pool.acquire(name)
+                await consume(pool, name, fakes.job(name))
+
+        await asyncio.wait_for(asyncio.gather(*(session(name) for name in "abc")), 20)
+        assert len([kind for kind, _ in generator.trace if kind == "done"]) == 9
+
+
+async def test_a_pool_forgets_the_sessions_that_left(fakes) -> None:
+    async with pool_of(fakes.StepGenerator(), places=2) as pool:
+        for number in range(5):
+            await pool.acquire(f"s{number}")
+            await pool.release(f"s{number}")
+        assert not pool._assignments
+        assert not pool._waiters
+
+
 async def test_a_session_that_leaves_frees_the_worker_within_one_step(fakes) -> None:
     generator = fakes.StepGenerator()
     generator.hold()

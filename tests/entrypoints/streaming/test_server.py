@@ -379,8 +379,11 @@ async def test_the_server_keeps_little_for_a_client_that_does_not_read(fakes) ->
             assert process.memory_info().rss - memory < 64 << 20
 
 
-def deaf_client(port: int) -> socket.socket:
-    """A client that asks for an endless stream and reads nothing of it."""
+ENDLESS = {"curated_prompts": ["x"], "loop_generation_enabled": True}
+
+
+def deaf_client(port: int, fields: dict[str, Any] = ENDLESS) -> socket.socket:
+    """A client that asks for a stream and reads nothing of it."""
     raw = socket.socket()
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     raw.settimeout(10)
@@ -390,8 +393,7 @@ def deaf_client(port: int) -> socket.socket:
         b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n"
     )
     assert raw.recv(4096).startswith(b"HTTP/1.1 101")
-    opening = init(curated_prompts=["x"], loop_generation_enabled=True).encode()
-    raw.sendall(Frame(Opcode.TEXT, opening).serialize(mask=True))
+    raw.sendall(Frame(Opcode.TEXT, init(**fields).encode()).serialize(mask=True))
     return raw
 
 
@@ -435,6 +437,16 @@ async def test_a_client_that_leaves_its_last_messages_unread_does_not_keep_its_c
         with contextlib.closing(await asyncio.to_thread(deaf_client, running.port)):
             await fakes.until(lambda: running.state.sessions.active_sessions())
             await fakes.until(lambda: len(running.state.sessions) == 0, seconds=40)
+            await fakes.until(lambda: not running.server.server_state.connections)
+
+
+async def test_a_client_that_answers_no_ping_is_gone_and_its_place_is_free(fakes, monkeypatch) -> None:
+    monkeypatch.setattr(websocket_protocol, "LINGER_S", 0.05)
+    async with serving(fakes.config(), fakes.StepGenerator()) as running:
+        running.server.config.ws_ping_interval = running.server.config.ws_ping_timeout = 0.1
+        with contextlib.closing(await asyncio.to_thread(deaf_client, running.port, {})):
+            await fakes.until(lambda: running.state.sessions.active_sessions())
+            await fakes.until(lambda: len(running.state.sessions) == 0)
             await fakes.until(lambda: not running.server.server_state.connections)
 
 
@@ -506,6 +518,14 @@ async def test_the_server_tells_what_it_offers(fakes) -> None:
         metrics = await running.http.get("/metrics")
         assert metrics.headers["content-type"].startswith("text/plain; version=")
         assert "fastvideo_sessions 0.0" in metrics.text
+
+
+async def test_metrics_are_for_clients_on_the_same_machine(fakes) -> None:
+    app = build_app(fakes.config(), fakes.StepGenerator())
+    for host, status in (("127.0.0.1", 200), ("::1", 200), ("10.0.0.7", 403), ("testclient", 403)):
+        transport = httpx.ASGITransport(app, client=(host, 1))
+        async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
+            assert (await client.get("/metrics")).status_code == status
 
 
 async def test_two_apps_count_for_themselves(fakes) -> None:
