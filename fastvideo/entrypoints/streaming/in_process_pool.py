@@ -11,7 +11,7 @@ import functools
 import logging
 import time
 import uuid
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Generator
 from typing import Any, TypeVar
 
 from fastvideo.api.cancellation import CancellationToken
@@ -30,7 +30,7 @@ from fastvideo.entrypoints.streaming.segment_channel import SegmentChannel
 from fastvideo.entrypoints.streaming.segment_events import SegmentDone, SegmentEvent, SegmentJob
 from fastvideo.entrypoints.streaming.session_store import SessionStore
 from fastvideo.entrypoints.streaming.warmup import Warmup, WarmupReport, run_warmup
-from fastvideo.entrypoints.streaming.worker import BlockingGenerator, Generator, preset_defaults, run_segment
+from fastvideo.entrypoints.streaming.worker import BlockingGenerator, SegmentGenerator, preset_defaults, run_segment
 from fastvideo.entrypoints.streaming.worker_thread import Turn, WorkerThread
 
 logger = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class InProcessGpuPool(GpuPool):
 
     def __init__(
         self,
-        generator: Generator,
+        generator: SegmentGenerator,
         *,
         gpu_id: int = 0,
         session_store: SessionStore | None = None,
@@ -184,7 +184,7 @@ class InProcessGpuPool(GpuPool):
                 yield event
 
     async def run(self, session_id: str, request: GenerationRequest) -> Any:
-        def generate() -> Iterator[Any]:
+        def generate() -> Generator[Any, None, None]:
             if isinstance(self._generator, BlockingGenerator):
                 yield self._generator.generate(request)
             else:
@@ -194,7 +194,7 @@ class InProcessGpuPool(GpuPool):
             return await anext(results)
 
     async def _turn(
-        self, session_id: str, work: Callable[[], Iterator[T]], cancel: CancellationToken
+        self, session_id: str, work: Callable[[], Generator[T, None, None]], cancel: CancellationToken
     ) -> AsyncGenerator[T, None]:
         if not self._admission.holds(session_id):
             raise RuntimeError(f"session {session_id} has no worker; acquire one first")

@@ -35,7 +35,7 @@ from fastvideo.entrypoints.streaming.session_logger import SessionLogger
 from fastvideo.entrypoints.streaming.session_store import InMemorySessionStore, SessionStore
 from fastvideo.entrypoints.streaming.warmup import Warmup
 from fastvideo.entrypoints.streaming.websocket_protocol import StreamProtocol
-from fastvideo.entrypoints.streaming.worker import Generator, preset_defaults
+from fastvideo.entrypoints.streaming.worker import SegmentGenerator, preset_defaults
 from fastvideo.resources import frontend_dir
 
 __all__ = ["ServerState", "build_app", "build_server", "run_server"]
@@ -49,7 +49,7 @@ REAP_INTERVAL_S = 1.0
 
 def build_app(
     serve_config: ServeConfig,
-    generator: Generator | None = None,
+    generator: SegmentGenerator | None = None,
     *,
     pool: GpuPool | None = None,
     session_store: SessionStore | None = None,
@@ -258,7 +258,7 @@ def build_server(app: FastAPI, *, host: str, port: int, log_level: str = "info")
     )
 
 
-def run_server(serve_config: ServeConfig, *, generator: Generator | None = None) -> None:
+def run_server(serve_config: ServeConfig, *, generator: SegmentGenerator | None = None) -> None:
     """Serve on ``server.host`` and ``server.port`` until interrupted; builds the generator unless one is given.
 
     Raises ValueError without a ``streaming`` block.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,7 +13,7 @@ from fastvideo.api.schema import ServeConfig
 from fastvideo.entrypoints.streaming.director import Prompt
 from fastvideo.entrypoints.streaming.segment_events import SegmentDone, SegmentEvent, SegmentJob
 from fastvideo.entrypoints.streaming.segment_requests import operator_requests
-from fastvideo.entrypoints.streaming.worker import Generator, run_segment
+from fastvideo.entrypoints.streaming.worker import SegmentGenerator, run_segment
 from fastvideo.media.timeline import MediaCursor
 
 
@@ -53,7 +53,9 @@ class WarmupReport:
         return self.success is True or not self.enabled
 
 
-def run_warmup(generator: Generator, warmup: Warmup, cancel: CancellationToken) -> Iterator[SegmentEvent]:
+def run_warmup(
+    generator: SegmentGenerator, warmup: Warmup, cancel: CancellationToken
+) -> Generator[SegmentEvent, None, None]:
     """The events of both segments. Raises what ``run_segment`` raises."""
     job = warmup.job
     for index in range(2):

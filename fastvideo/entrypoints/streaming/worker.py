@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -54,22 +54,22 @@ class StreamingGenerator(Protocol):
         ...
 
 
-Generator = BlockingGenerator | StreamingGenerator
+SegmentGenerator = BlockingGenerator | StreamingGenerator
 
 
-def preset_defaults(generator: Generator) -> Mapping[str, Any]:
+def preset_defaults(generator: SegmentGenerator) -> Mapping[str, Any]:
     """The request values that a generator's own preset prefers; nothing for one without a ``preset``."""
     preset: InferencePreset | None = getattr(generator, "preset", None)
     return preset.defaults if preset is not None else {}
 
 
 def run_segment(
-    generator: Generator,
+    generator: SegmentGenerator,
     job: SegmentJob,
     cancel: CancellationToken,
     *,
     clock: Callable[[], float] = time.perf_counter,
-) -> Iterator[SegmentEvent]:
+) -> Generator[SegmentEvent, None, None]:
     """Generate and code one segment; ``clock`` gives seconds.
 
     Raises GenerationCancelled, GenerationFailed, EncodeError, or what the generator raises on purpose; a SegmentCut
@@ -121,7 +121,7 @@ def _generate(
     yield coding.done(final.continuation_state, final.metadata)
 
 
-def _events(generator: Generator, request: GenerationRequest, cancel: CancellationToken) -> Iterator[VideoEvent]:
+def _events(generator: SegmentGenerator, request: GenerationRequest, cancel: CancellationToken) -> Iterator[VideoEvent]:
     if isinstance(generator, StreamingGenerator):
         # Frames travel in the partials; the result would only hold the whole segment a second time.
         request.output.return_frames = False

@@ -7,7 +7,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
@@ -24,7 +24,9 @@ T = TypeVar("T")
 class Turn(Generic[T]):
     """Work that makes events, once, on the worker's thread; ``channel`` carries them to whoever waits."""
 
-    def __init__(self, work: Callable[[], Iterator[T]], channel: SegmentChannel[T], cancel: CancellationToken) -> None:
+    def __init__(
+        self, work: Callable[[], Generator[T, None, None]], channel: SegmentChannel[T], cancel: CancellationToken
+    ) -> None:
         self.channel = channel
         self.cancel = cancel
         self.busy_s: float | None = None
