@@ -230,15 +230,19 @@ async def test_a_cancelled_turn_that_has_not_begun_never_begins(fakes) -> None:
         assert {prompt for _, prompt in generator.trace} == {"a", "b again"}
 
 
-async def test_cancelling_a_running_segment_raises_in_its_stream(fakes) -> None:
+async def test_cancelling_a_running_segment_raises_in_its_stream_after_its_step(fakes) -> None:
     generator, cancel = fakes.StepGenerator(), CancellationToken()
+    generator.hold()
+    generator.allow(1)
     async with pool_of(generator) as pool:
         await pool.acquire("a")
         with pytest.raises(GenerationCancelled):
             async for event in pool.stream("a", fakes.job(num_inference_steps=50), cancel=cancel):
                 if isinstance(event, SegmentProgress):
                     cancel.cancel()
-        assert generator.trace.count(("step", "a prompt")) < 50
+                    generator.allow(1)
+        assert generator.trace == [("step", "a prompt"), ("cancelled", "a prompt")]
+        generator.free()
         await consume(pool, "a", fakes.job())
 
 
