@@ -22,7 +22,7 @@ from fastvideo.api.limits import RequestLimits, validate_request
 from fastvideo.api.overrides import Overrides, apply_overrides, normalize_overrides
 from fastvideo.api.parser import load_raw_config, parse_config
 from fastvideo.api.precedence import resolve_request
-from fastvideo.api.presets import InferencePreset, validate_stage_overrides
+from fastvideo.api.presets import validate_stage_overrides
 from fastvideo.api.results import GenerationResult, VideoEvent, VideoFinalEvent, VideoPartialEvent
 from fastvideo.api.schema import GenerationRequest, GeneratorConfig, GpuPoolConfig, OutputConfig, SamplingConfig
 from fastvideo.entrypoints.convenience_kwargs import config_from_kwargs
@@ -106,11 +106,6 @@ class VideoGenerator:
             return cls.from_config(apply_overrides(raw, changes), log_queue=log_queue)
         changes = {key if key.startswith("generator.") else f"generator.{key}": v for key, v in changes.items()}
         return cls.from_config(apply_overrides(raw, changes)["generator"], log_queue=log_queue)
-
-    @property
-    def preset(self) -> InferencePreset:
-        """The preset whose values lie under those of each request."""
-        return self._preset
 
     def resolve(self, request: GenerationRequest) -> GenerationRequest:
         """The request with the preset's values under its own, checked. Raises ConfigValidationError or StateInvalid."""
