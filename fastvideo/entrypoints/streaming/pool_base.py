@@ -21,7 +21,7 @@ from fastvideo.entrypoints.streaming.admission import ADMITTED, Place
 from fastvideo.entrypoints.streaming.segment_channel import SegmentChannel
 from fastvideo.entrypoints.streaming.segment_events import SegmentEvent, SegmentJob, SegmentStarted
 from fastvideo.entrypoints.streaming.worker import run_segment
-from fastvideo.entrypoints.streaming.worker_thread import Turn
+from fastvideo.entrypoints.streaming.worker_thread import Turn, WorkerThread
 
 logger = logging.getLogger(__name__)
 
@@ -120,16 +120,18 @@ class GpuPool(ABC):
         token = cancel or CancellationToken()
         yield SegmentStarted(max(1, job.request.sampling.num_inference_steps))
         result = await _run_cancellable(self.run(session_id, job.request), token)
-        loop = asyncio.get_running_loop()
-        turn = Turn(lambda: run_segment(_Finished(result), job, token), SegmentChannel(loop), token)
-        coding = loop.run_in_executor(None, turn.execute)
+        channel: SegmentChannel[SegmentEvent] = SegmentChannel(asyncio.get_running_loop())
+        turn = Turn(lambda: run_segment(_Finished(result), job, token), channel, token)
+        # A thread of its own, because it waits for slow readers.
+        coder = WorkerThread(f"coding-{session_id}")
+        coder.submit(turn)
+        coder.stop()
         try:
-            async for event in turn.channel:
+            async for event in channel:
                 if not isinstance(event, SegmentStarted):
                     yield event
         finally:
             turn.abandon()
-            await coding
 
 
 class _Finished:

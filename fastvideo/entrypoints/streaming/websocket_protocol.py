@@ -32,7 +32,8 @@ class StreamProtocol(WebSocketsSansIOProtocol):
             self.transport.write(Frame(Opcode.TEXT, error.encode()).serialize(mask=False))
         self.transport.write(b"".join(self.conn.data_to_send()))
         self.close_sent = True
-        self.loop.call_later(LINGER_S, self.transport.abort)
+        # As after any close: the application's end does not cut the connection while this runs.
+        self.close_timer = self.loop.call_later(LINGER_S, self.transport.abort)
 
     def keepalive_timeout(self) -> None:
         super().keepalive_timeout()
@@ -43,9 +44,8 @@ class StreamProtocol(WebSocketsSansIOProtocol):
 
     async def run_asgi(self) -> None:
         await super().run_asgi()
-        if self._failed:
-            return
-        self.loop.call_later(LINGER_S, self._let_go)
+        if not self._failed:
+            self.loop.call_later(LINGER_S, self._let_go)
 
     def _let_go(self) -> None:
         if self.transport.get_write_buffer_size():

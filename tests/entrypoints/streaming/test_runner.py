@@ -199,7 +199,7 @@ async def test_a_segment_cancelled_after_some_media_stays_on_the_timeline(stage)
     one.generator.allow(2)
     await client.hears("media_init")
     client.say("segment_cancel")
-    await fakes_settle(client)
+    await settled(client)
     one.generator.allow(1)
     await client.hears("segment_cancelled")
     cut = await client.hears("media_segment_complete")
@@ -212,17 +212,30 @@ async def test_a_segment_cancelled_after_some_media_stays_on_the_timeline(stage)
     assert following["first_sequence"] == cut["last_sequence"] + 1
 
 
-async def fakes_settle(client: Any) -> None:
+async def settled(client: Any) -> None:
     """What was said before this has been answered when the pong comes."""
     client.say("ping", id="settle")
     await client.hears("pong", len(client.of("pong")) + 1)
+
+
+async def test_a_segment_that_waits_for_its_turn_is_cancelled_at_once(stage, fakes) -> None:
+    one = stage(generation_segment_cap=1)
+    await held(one)
+    client = one.open()
+    client.say("segment_prompt_source", prompt="waits")
+    await client.hears("ltx2_stream_start")
+    await fakes.until(lambda: one.server.pool.turns_waiting == 1)
+    client.say("segment_cancel")
+    await client.hears("segment_cancelled")
+    assert client.of("ltx2_segment_start") == []
+    assert one.server.pool.turns_waiting == 0
 
 
 async def test_a_cancel_without_a_segment_changes_nothing(stage) -> None:
     one = stage(generation_segment_cap=1)
     client = one.open()
     client.say("segment_cancel")
-    await fakes_settle(client)
+    await settled(client)
     client.say("segment_prompt_source", prompt="one")
     await one.over()
     assert client.of("ltx2_segment_complete")
@@ -234,7 +247,7 @@ async def test_a_stop_cuts_the_segment_sends_the_sound_owed_and_completes_the_st
     one.generator.allow(2)
     await client.hears("media_init")
     client.say("session_stop")
-    await fakes_settle(client)
+    await settled(client)
     one.generator.allow(1)
     await one.over()
     assert client.kinds[-4:] == ["media_segment_complete", "segment_cancelled", "media", "ltx2_stream_complete"]
@@ -255,10 +268,10 @@ async def test_a_pause_takes_effect_after_the_running_segment_and_defers_what_is
     client = await held(one, "first")
     client.say("segment_prompt_source", prompt="second")
     client.say("generation_paused_updated", paused=True)
-    await fakes_settle(client)
+    await settled(client)
     one.generator.free()
     await client.hears("ltx2_segment_complete")
-    await fakes_settle(client)
+    await settled(client)
     assert len(client.of("ltx2_segment_start")) == 1
     client.say("generation_paused_updated", paused=False)
     await one.over()
@@ -461,7 +474,7 @@ async def test_a_looping_session_plays_its_curated_prompts_by_itself(stage) -> N
 async def test_a_client_that_knows_only_the_documents_gets_no_segment_it_did_not_ask_for(stage) -> None:
     one = stage(generation_segment_cap=3)
     client = one.open(curated_prompts=["a", "b"])
-    await fakes_settle(client)
+    await settled(client)
     assert client.kinds == [*HANDSHAKE, "pong"]
     client.leave()
     await one.over()
@@ -473,12 +486,12 @@ async def test_automatic_segments_keep_the_lead_over_the_viewer(stage) -> None:
     one.server.clock = lambda: now[0]
     client = one.open(curated_prompts=["a"], loop_generation_enabled=True)
     await client.hears("ltx2_segment_complete", 3)
-    await fakes_settle(client)
+    await settled(client)
     # Three seconds are sent and the viewer has seen nothing: more than the lead.
     assert len(client.of("ltx2_segment_start")) == 3
     client.say("playback_status", position_ms=600, buffered_ms=3000, stalls=0)
     await client.hears("ltx2_segment_complete", 4)
-    await fakes_settle(client)
+    await settled(client)
     assert len(client.of("ltx2_segment_start")) == 4
     client.say("session_stop")
     await one.over()
@@ -518,7 +531,7 @@ async def test_new_curated_prompts_take_over_from_the_next_segment(stage) -> Non
     client = one.open(curated_prompts=["old", "older"], loop_generation_enabled=True)
     await client.hears("ltx2_segment_start")
     client.say("seed_prompts_updated", seed_prompts=["new"])
-    await fakes_settle(client)
+    await settled(client)
     one.generator.free()
     await one.over()
     assert [message["prompt"] for message in client.of("ltx2_segment_start")] == ["old", "new"]
@@ -543,11 +556,11 @@ async def test_toggles_are_kept_on_the_session(stage) -> None:
         ("enhancement_updated", "enhancement_enabled"),
     ):
         client.say(kind, enabled=True)
-        await fakes_settle(client)
+        await settled(client)
         assert getattr(only_session(one), field)
     client.say("generation_paused_updated", paused=True)
     client.say("seed_prompts_updated", seed_prompts=["s"])
-    await fakes_settle(client)
+    await settled(client)
     session = only_session(one)
     assert session.generation_paused
     assert session.curated_prompts == ["s"]
@@ -590,11 +603,11 @@ async def test_a_silent_client_times_out_with_a_message(stage) -> None:
     client = one.open()
     client.say("segment_prompt_source", prompt="one")
     await client.hears("ltx2_segment_complete")
-    await fakes_settle(client)
+    await settled(client)
     now[0] += 30.5
     # A page that is merely open is no sign of life.
     client.say("playback_status", position_ms=0, buffered_ms=0, stalls=0)
-    await fakes_settle(client)
+    await settled(client)
     (session_id,) = one.server.sessions.reap_timed_out(now[0])
     one.server.runners[session_id].expire()
     await one.over()

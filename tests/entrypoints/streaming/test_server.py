@@ -273,7 +273,7 @@ async def test_the_documented_image_size_fits_through_the_socket(fakes) -> None:
 async def test_a_message_too_large_for_the_socket_gets_an_error_too(fakes, monkeypatch) -> None:
     monkeypatch.setattr(server_module, "MAX_OPENING_BYTES", 1 << 20)
     async with serving(fakes.config(), fakes.StepGenerator()) as running, running.connect() as client:
-        sending = asyncio.create_task(client.send("x" * (8 << 20)))
+        sending = asyncio.create_task(client.send("x" * (24 << 20)))
         got, code, _ = await rest(client)
         with contextlib.suppress(websockets.ConnectionClosed):
             await sending
@@ -301,6 +301,16 @@ async def test_text_that_is_no_utf8_gets_an_error(fakes) -> None:
         got, code, _ = await rest(client)
         assert [item["code"] for item in got] == ["invalid_message"]
         assert code == 1007
+
+
+async def test_an_idle_session_is_ended_by_the_server_itself(fakes, monkeypatch) -> None:
+    monkeypatch.setattr(server_module, "REAP_INTERVAL_S", 0.05)
+    async with serving(fakes.config(session_timeout_seconds=1), fakes.StepGenerator()) as running:
+        async with running.connect() as client:
+            await say(client, "session_init_v2")
+            got, code, reason = await rest(client)
+        assert got[-1] == {"type": "session_timeout", "timeout_seconds": 1, "reason": "client_message"}
+        assert (code, reason) == (1000, "session_timeout")
 
 
 async def test_pages_of_other_sites_are_refused_and_everybody_else_is_not(fakes) -> None:
