@@ -20,6 +20,7 @@ import { newSession } from "./session.js";
  * @property {number} fps
  * @property {number} num_frames
  * @property {Record<string, number>} limits
+ * @property {string[]} examples
  * @property {{segment_cap?: number}} features
  *
  * @typedef {{id: number, tone: "good" | "bad", title: string, detail: string}} Notice

@@ -18,7 +18,7 @@ from fastvideo.api.schema import (
     WarmupConfig,
 )
 from fastvideo.entrypoints.streaming.mock_generator import MockGenerator
-from fastvideo.entrypoints.streaming.server import build_app, build_server
+from fastvideo.entrypoints.streaming.server import build_app, serve
 
 __all__ = ["MAX_SESSIONS", "MockGenerator", "build_mock_app", "main"]
 
@@ -83,13 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
     except ConfigValidationError as error:
         parser.error(error.message)
-    server = build_server(app, host=options.host, port=options.port)
-    listener = server.config.bind_socket()
-    # From here on a client that reads the address can connect, and waits until the app has started.
-    listener.listen(server.config.backlog)
-    host = f"[{options.host}]" if ":" in options.host else options.host
-    print(f"fastvideo mock server: http://{host}:{listener.getsockname()[1]}", flush=True)
-    server.run(sockets=[listener])
+    serve(app, "fastvideo mock server", host=options.host, port=options.port)
 
 
 if __name__ == "__main__":

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import asdict
 from ipaddress import ip_address
 from socket import socket
@@ -36,7 +37,7 @@ from fastvideo.entrypoints.streaming.session_store import InMemorySessionStore, 
 from fastvideo.entrypoints.streaming.warmup import Warmup
 from fastvideo.entrypoints.streaming.websocket_protocol import StreamProtocol
 from fastvideo.entrypoints.streaming.worker import SegmentGenerator, preset_defaults
-from fastvideo.resources import frontend_dir
+from fastvideo.resources import example_prompts, frontend_dir
 
 __all__ = ["ServerState", "build_app", "build_server", "run_server"]
 
@@ -45,6 +46,7 @@ logger = logging.getLogger(__name__)
 # A 32 MiB image as base64, and the rest of its message.
 MAX_OPENING_BYTES = 48 << 20
 REAP_INTERVAL_S = 1.0
+_ANY_INTERFACE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # where a browser on this machine finds the server
 
 
 def build_app(
@@ -92,7 +94,7 @@ def build_app(
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         # The pool becomes ready beside the server, so that health can be asked meanwhile.
-        tasks = [asyncio.create_task(_logged(work)) for work in (server.pool.start(), _reap(server))]
+        tasks = [asyncio.create_task(_logged(work)) for work in (server.pool.start, functools.partial(_reap, server))]
         try:
             yield
         finally:
@@ -140,6 +142,7 @@ def _add_routes(app: FastAPI, server: ServerState) -> None:
             "fps": sampling.fps,
             "num_frames": sampling.num_frames,
             "limits": limits_on_the_wire(server.streaming.limits),
+            "examples": example_prompts(),
             "features": {
                 "segment_cap": server.streaming.generation_segment_cap,
                 "at_cap": server.streaming.at_cap,
@@ -204,9 +207,9 @@ def same_host(origin: str | None, host: str) -> bool:
         return False
 
 
-async def _logged(work: Coroutine[Any, Any, None]) -> None:
+async def _logged(work: Callable[[], Awaitable[None]]) -> None:
     try:
-        await work
+        await work()
     except Exception:
         logger.exception("a background task of the server failed")
 
@@ -258,6 +261,18 @@ def build_server(app: FastAPI, *, host: str, port: int, log_level: str = "info")
     )
 
 
+def serve(app: FastAPI, title: str, *, host: str, port: int) -> None:
+    """Serve until interrupted; prints one line with ``title`` and the page's address once the port is bound."""
+    server = build_server(app, host=host, port=port)
+    listener = server.config.bind_socket()
+    # From here on a client that reads the address can connect, and waits until the app has started.
+    listener.listen(server.config.backlog)
+    here = _ANY_INTERFACE.get(host, host)
+    shown = f"[{here}]" if ":" in here else here
+    print(f"{title}: http://{shown}:{listener.getsockname()[1]}", flush=True)
+    server.run(sockets=[listener])
+
+
 def run_server(serve_config: ServeConfig, *, generator: SegmentGenerator | None = None) -> None:
     """Serve on ``server.host`` and ``server.port`` until interrupted; builds the generator unless one is given.
 
@@ -272,7 +287,7 @@ def run_server(serve_config: ServeConfig, *, generator: SegmentGenerator | None 
         generator = built = build_generator(serve_config.generator, pool=serve_config.streaming.pool)
     try:
         app = build_app(serve_config, generator)
-        build_server(app, host=serve_config.server.host, port=serve_config.server.port).run()
+        serve(app, "fastvideo", host=serve_config.server.host, port=serve_config.server.port)
     finally:
         if built is not None and hasattr(built, "shutdown"):
             built.shutdown()

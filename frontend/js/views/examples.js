@@ -1,14 +1,9 @@
 import { byId, el, icon } from "../dom.js";
 import { isOpen } from "../session.js";
 
-/** Shown when the server has no presets. */
-const EXAMPLES = [
-  "A paper boat sails down a rain-soaked street at dusk, neon reflections, soft thunder far away",
-  "Close-up of a glassblower turning molten glass, sparks and the low roar of the furnace",
-  "Slow flight over a coral reef, shafts of sunlight, a shoal of silver fish turns at once",
-  "A lighthouse in a winter storm, waves breaking over the rocks, wind and a distant horn",
-];
 const SHOWN = 4;
+/** @type {string[]} */
+const NONE = [];
 
 /**
  * Prompts to pick from: cards before the first prompt, a list in the rail afterwards.
@@ -28,9 +23,8 @@ export function showExamples(store, controller) {
   };
 
   store.watch(
-    (state) => state.presets.find((one) => one.name === state.preset)?.prompts ?? state.presets[0]?.prompts ?? EXAMPLES,
-    (prompts) => {
-      const shown = prompts.length > 0 ? prompts : EXAMPLES;
+    (state) => state.presets.find((one) => one.name === state.preset)?.prompts ?? state.info?.examples ?? NONE,
+    (shown) => {
       cards.replaceChildren(...shown.slice(0, SHOWN).map((prompt) => item(prompt, "example", el("span", {}, prompt), icon("play"))));
       ideas.replaceChildren(...shown.map((prompt) => item(prompt, "idea", document.createTextNode(prompt))));
     },
