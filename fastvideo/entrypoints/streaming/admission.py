@@ -78,23 +78,21 @@ class Admission:
         """Whether the session has a lease."""
         return session_id in self._leases
 
-    def enter(self, session_id: str, now_s: float) -> bool:
-        """Take a lease, or a place in the queue; tells whether it is a lease. Twice is the same as once.
+    def enter(self, session_id: str, now_s: float) -> list[str]:
+        """Take a place in the queue, and a lease if there is one; returns the sessions that are admitted by it.
 
-        Raises QueueFull when the session would have to wait and too many do.
+        Twice is the same as once. Raises QueueFull when the session would have to wait and too many do; then nobody
+        was admitted.
         """
-        if self.claim(session_id, now_s):
-            return True
-        if session_id in self._waiting:
-            return False
+        admitted = self.promote(now_s)
+        if session_id in self._leases or session_id in self._waiting:
+            return admitted
         self._waiting[session_id] = None
-        self.promote(now_s)
-        if self.claim(session_id, now_s):
-            return True
-        if len(self._waiting) > self._max_waiting:
+        admitted += self.promote(now_s)
+        if session_id in self._waiting and len(self._waiting) > self._max_waiting:
             del self._waiting[session_id]
             raise QueueFull(f"{self._max_waiting} sessions wait for a worker already; try again later")
-        return False
+        return admitted
 
     def claim(self, session_id: str, now_s: float) -> bool:
         """The session comes for its lease, if it has one: from now on it counts as idle until it runs something."""
@@ -114,7 +112,8 @@ class Admission:
 
     def started(self, session_id: str) -> None:
         """A segment of the session was asked for."""
-        self._leases[session_id].busy = True
+        lease = self._leases[session_id]
+        lease.claimed = lease.busy = True
 
     def finished(self, session_id: str, now_s: float, segment_s: float | None = None) -> list[str]:
         """No segment of the session runs any more; ``segment_s`` is the worker's time for a whole one."""

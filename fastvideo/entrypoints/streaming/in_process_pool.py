@@ -103,8 +103,8 @@ class InProcessGpuPool(GpuPool):
     ) -> PoolAssignment:
         if self._closed or self._report.success is False:
             raise PoolUnavailable("no worker is ready to generate")
-        if self._admission.enter(session_id, self._clock()):
-            self._assignments.setdefault(session_id, self._assign())
+        self._admit(self._admission.enter(session_id, self._clock()))
+        if self._admission.claim(session_id, self._clock()):
             if on_place is not None:
                 on_place(ADMITTED)
             return self._assignments[session_id]
@@ -148,19 +148,20 @@ class InProcessGpuPool(GpuPool):
             waiter.fail(RuntimeError("the session was released while it waited"))
         self._admit(self._admission.leave(session_id, self._clock()))
 
-    def _assign(self) -> PoolAssignment:
-        return PoolAssignment(self._gpu_id, self.worker_id, self._clock())
-
     def _admit(self, session_ids: list[str]) -> None:
         for session_id in session_ids:
-            waiter = self._waiters.pop(session_id)
-            self._assignments[session_id] = self._assign()
-            waiter.admitted.set_result(self._assignments[session_id])
+            assignment = PoolAssignment(self._gpu_id, self.worker_id, self._clock())
+            self._assignments[session_id] = assignment
+            waiter = self._waiters.pop(session_id, None)
+            if waiter is not None:
+                waiter.admitted.set_result(assignment)
         self._after_change()
 
     def _after_change(self) -> None:
         for session_id, place in self._admission.places().items():
-            self._waiters[session_id].tell(place)
+            # The one that is just entering has no waiter yet.
+            if session_id in self._waiters:
+                self._waiters[session_id].tell(place)
         if self._yield_timer is not None:
             self._yield_timer.cancel()
             self._yield_timer = None

@@ -20,6 +20,7 @@ class StateKeeper:
         self._states = session_store
         self._all_blobs = blob_store
         self._blobs = blob_store.owned(session.id)
+        self._forgotten = False
 
     async def replace(self, state: ContinuationState | None) -> None:
         """Store a state, and drop the blobs that only the one before referred to. Raises StoreFull, StateInvalid."""
@@ -41,8 +42,12 @@ class StateKeeper:
         return None if state is None else await asyncio.to_thread(snapshot_text, state)
 
     def forget(self) -> None:
-        """Drop the state and every blob of the session."""
+        """Drop the state and every blob of the session, also those that a thread is about to store."""
+        self._forgotten = True
         self._session.continuation_state = None
+        self._drop_everything()
+
+    def _drop_everything(self) -> None:
         self._states.drop(self._session.id)
         self._all_blobs.drop_owner(self._session.id)
 
@@ -52,6 +57,9 @@ class StateKeeper:
             return None
         stored = state_blobs.to_blobs(state, self._blobs)
         self._states.store(self._session.id, stored)
+        if self._forgotten:
+            # The session ended meanwhile, and nobody else will clean up.
+            self._drop_everything()
         return stored
 
 

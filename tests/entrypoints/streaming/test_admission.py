@@ -10,9 +10,15 @@ def admission(slots: int = 1, max_waiting: int = 8, idle_yield_s: float = 20.0, 
     return Admission(slots=slots, max_waiting=max_waiting, idle_yield_s=idle_yield_s, segments_per_lease=per_lease)
 
 
+def enter(book: Admission, name: str, now_s: float = 0.0) -> None:
+    """Enter, and come for the lease if there is one, as a session does."""
+    book.enter(name, now_s)
+    book.claim(name, now_s)
+
+
 def test_sessions_are_admitted_in_order_of_arrival_as_places_become_free() -> None:
     book = admission(slots=2)
-    assert [book.enter(name, 0.0) for name in "abcd"] == [True, True, False, False]
+    assert [book.enter(name, 0.0) for name in "abcd"] == [["a"], ["b"], [], []]
     assert list(book.places()) == ["c", "d"]
     assert book.places() == {"c": Place(0, 2), "d": Place(1, 2)}
     assert book.leave("a", 1.0) == ["c"]
@@ -24,10 +30,10 @@ def test_sessions_are_admitted_in_order_of_arrival_as_places_become_free() -> No
 
 def test_entering_twice_is_the_same_as_once() -> None:
     book = admission()
-    assert book.enter("a", 0.0)
-    assert book.enter("a", 0.0)
-    assert not book.enter("b", 0.0)
-    assert not book.enter("b", 0.0)
+    assert book.enter("a", 0.0) == ["a"]
+    assert book.enter("a", 0.0) == []
+    assert book.enter("b", 0.0) == []
+    assert book.enter("b", 0.0) == []
     assert (book.leases, book.waiting) == (1, 1)
     book.leave("a", 0.0)
     assert book.holds("b")
@@ -45,7 +51,7 @@ def test_one_session_more_than_may_wait_is_refused_and_leaves_nothing_behind() -
 
 def test_nobody_may_wait_when_the_queue_has_no_length_but_free_places_are_given() -> None:
     book = admission(max_waiting=0)
-    assert book.enter("a", 0.0)
+    assert book.enter("a", 0.0) == ["a"]
     with pytest.raises(QueueFull):
         book.enter("b", 0.0)
 
@@ -60,15 +66,16 @@ def test_a_session_that_gives_up_waiting_moves_the_others_up() -> None:
 
 def test_a_waiting_session_takes_the_place_of_the_one_that_has_been_idle_longest() -> None:
     book = admission(slots=2, idle_yield_s=20.0)
-    book.enter("a", 0.0)
-    book.enter("b", 5.0)
-    book.enter("c", 10.0)
+    enter(book, "a", 0.0)
+    enter(book, "b", 5.0)
+    enter(book, "c", 10.0)
     assert book.next_yield_s() == 20.0
     assert book.promote(19.9) == []
     assert book.promote(20.0) == ["c"]
     assert not book.holds("a")
     # The idle one queues again with its next prompt.
-    assert not book.enter("a", 21.0)
+    assert book.enter("a", 21.0) == []
+    assert not book.holds("a")
     assert book.next_yield_s() == 25.0
 
 
@@ -86,10 +93,20 @@ def test_a_session_whose_segment_runs_never_yields() -> None:
 
 def test_a_session_that_comes_back_for_its_lease_keeps_it() -> None:
     book = admission(idle_yield_s=20.0)
-    book.enter("a", 0.0)
-    assert book.enter("a", 100.0)
-    assert not book.enter("b", 101.0)
+    enter(book, "a", 0.0)
+    enter(book, "a", 100.0)
+    enter(book, "b", 101.0)
+    assert not book.holds("b")
     assert book.next_yield_s() == 120.0
+
+
+def test_entering_tells_of_everybody_whom_it_admits() -> None:
+    book = admission(idle_yield_s=20.0)
+    enter(book, "a", 0.0)
+    enter(book, "b", 1.0)
+    # The lease of a is due to b since 20.0; c comes before anybody has looked.
+    assert book.enter("c", 25.0) == ["b"]
+    assert book.places() == {"c": Place(0, 1)}
 
 
 def test_a_lease_that_its_session_has_not_come_for_yet_is_not_idle() -> None:
@@ -106,7 +123,7 @@ def test_a_lease_that_its_session_has_not_come_for_yet_is_not_idle() -> None:
 
 def test_nobody_yields_while_nobody_waits() -> None:
     book = admission(idle_yield_s=20.0)
-    book.enter("a", 0.0)
+    enter(book, "a", 0.0)
     assert book.next_yield_s() is None
     assert book.promote(1000.0) == []
     assert book.holds("a")
@@ -114,8 +131,8 @@ def test_nobody_yields_while_nobody_waits() -> None:
 
 def test_a_pool_that_is_not_ready_lets_everybody_wait_and_then_admits_in_order() -> None:
     book = admission(slots=0)
-    assert not book.enter("a", 0.0)
-    assert not book.enter("b", 0.0)
+    assert book.enter("a", 0.0) == []
+    assert book.enter("b", 0.0) == []
     assert book.promote(1000.0) == []
     assert book.set_slots(1, 1000.0) == ["a"]
 
@@ -178,15 +195,10 @@ class AdmissionMachine(RuleBasedStateMachine):
             assert not known
             assert len(self.queue) == 4
             return
-        if known:
-            assert admitted == self.book.holds(name)
-            return
-        self.queue.append(name)
-        if admitted:
-            # It, and whoever was due because of idle sessions.
-            self._admitted([other for other in self.queue if self.book.holds(other)])
-        else:
-            self._admitted([other for other in self.queue if self.book.holds(other)])
+        if not known:
+            self.queue.append(name)
+        self._admitted(admitted)
+        assert self.book.claim(name, self.now_s) == self.book.holds(name)
 
     @rule(name=names)
     def leave(self, name: str) -> None:

@@ -167,6 +167,20 @@ async def test_an_idle_session_gives_its_place_to_one_that_waits(fakes) -> None:
         await consume(pool, "a", fakes.job())
 
 
+async def test_a_session_that_enters_when_a_lease_is_due_does_not_take_it_from_who_waits(fakes) -> None:
+    now = [0.0]
+    async with pool_of(fakes.StepGenerator(), clock=lambda: now[0]) as pool:
+        await pool.acquire("idle")
+        first = asyncio.create_task(pool.acquire("first"))
+        await fakes.until(lambda: pool.health().queued_sessions == 1)
+        now[0] = 25.0
+        second = asyncio.create_task(pool.acquire("second"))
+        await asyncio.wait_for(first, 5)
+        assert not second.done()
+        await pool.release("first")
+        await asyncio.wait_for(second, 5)
+
+
 async def test_sessions_that_yield_at_once_still_get_their_turns(fakes) -> None:
     generator = fakes.StepGenerator()
     async with pool_of(generator, idle_yield_seconds=0.0) as pool:

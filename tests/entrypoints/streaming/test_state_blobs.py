@@ -1,4 +1,6 @@
+import asyncio
 import json
+import threading
 
 import numpy as np
 import pytest
@@ -110,6 +112,30 @@ async def test_forgetting_leaves_nothing(monkeypatch) -> None:
     keeper.forget()
     assert len(blobs) == len(states) == 0
     assert session.continuation_state is None
+
+
+async def test_a_state_that_is_stored_while_its_session_ends_does_not_stay(fakes) -> None:
+    storing, go_on, stored = threading.Event(), threading.Event(), threading.Event()
+
+    class SlowStore(InMemorySessionStore):
+        def store(self, session_id: str, state: ContinuationState) -> None:
+            storing.set()
+            go_on.wait(10)
+            super().store(session_id, state)
+            stored.set()
+
+    states, blobs = SlowStore(), InMemoryBlobStore()
+    keeper = StateKeeper(Session(), states, blobs)
+    replacing = asyncio.create_task(keeper.replace(ltx2_state(size=1024)))
+    await asyncio.to_thread(storing.wait, 10)
+    assert len(blobs) == 1
+    replacing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await replacing
+    keeper.forget()
+    go_on.set()
+    await asyncio.to_thread(stored.wait, 10)
+    await fakes.until(lambda: len(states) == len(blobs) == 0)
 
 
 def test_a_snapshot_carries_both_documented_shapes_and_can_be_sent_back() -> None:
