@@ -43,6 +43,15 @@ test("the first segment's steps are shown as progress", () => {
   assert.deepEqual([now.title, now.steps], ["Making segment 1 of 6", [2, 8]]);
 });
 
+test("a stream that goes on by itself does not ask for the next prompt", () => {
+  const complete = { type: "ltx2_segment_complete", segment_idx: 0, generation_time_ms: 1 };
+  const session = after(START, SEGMENT, complete);
+  const title = (toggles) => nowText({ session, info: null, toggles }).title;
+  assert.equal(title({ keepGoing: true }), "Far enough ahead");
+  assert.equal(title({ keepGoing: true, singleClip: true }), "Your turn");
+  assert.equal(title({}), "Your turn");
+});
+
 test("an end offers to start again, and a download when something arrived", () => {
   const session = after(START, { type: "ltx2_stream_complete", reason: "segment_cap" });
   assert.deepEqual(coverText({ session, recording }).actions.map(({ run }) => run), ["again"]);

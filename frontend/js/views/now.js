@@ -41,7 +41,11 @@ export function nowText({ session, info, toggles }) {
   }
   const title = session.stopping ? "Stopping" : session.paused ? "Generation is paused" : "Your turn";
   if (session.stopping || session.paused) return { ...quiet, title, prompt: session.paused ? "Prompts wait until you resume." : "" };
-  return { ...quiet, title, prompt: session.blocked ? blockedWords(session.blocked) : "Say what happens next, or pick an idea." };
+  if (session.blocked) return { ...quiet, title, prompt: blockedWords(session.blocked) };
+  if ((toggles.keepGoing || toggles.loop) && !toggles.singleClip && session.segments.length > 0) {
+    return { ...quiet, title: "Far enough ahead", prompt: "The stream goes on by itself. Say what happens next at any time." };
+  }
+  return { ...quiet, title, prompt: "Say what happens next, or pick an idea." };
 }
 
 /**
