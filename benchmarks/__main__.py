@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks.report import RESULTS, Report, table
 
-NAMES = ("startup", "segment", "critical_path", "control", "memory", "realtime", "soak")
+NAMES = ("startup", "encode", "segment", "critical_path", "control", "memory", "realtime", "soak")
 ROOT = Path(__file__).resolve().parent.parent
 
 

@@ -20,9 +20,9 @@ from typing import Self
 
 from websockets.asyncio.client import ClientConnection, connect
 
+from benchmarks.clip import TINY, Size, clip_file
 from benchmarks.replay import ReplayLoad
 from benchmarks.report import Effort, Figure, Report, main
-from benchmarks.segment import Size, clip_file
 from benchmarks.server_process import module_server
 from fastvideo.entrypoints.streaming.protocol import Ping, SessionInitV2, encode_client_message
 
@@ -32,9 +32,13 @@ _MEDIA_TIMEOUT_S = 30.0
 # Uneven, so that pings do not keep step with the fragments.
 _PAUSE_S = (0.002, 0.010)
 _PHASES = {Effort.QUICK: (1, 0.3), Effort.NORMAL: (4, 5.0), Effort.LONG: (12, 10.0)}
-_SESSIONS = {Effort.QUICK: 2, Effort.NORMAL: 8, Effort.LONG: 8}
-_SMALL = Size("352p", 640, 352, 121, None)
-_CODED = {Effort.QUICK: Size("tiny", 128, 64, 12, None), Effort.NORMAL: _SMALL, Effort.LONG: _SMALL}
+_LOADS = {
+    Effort.QUICK: ReplayLoad(sessions=2, segment_s=0.5),
+    Effort.NORMAL: ReplayLoad(sessions=8),
+    Effort.LONG: ReplayLoad(sessions=8),
+}
+_SMALL = Size("352p", 640, 352)
+_CODED = {Effort.QUICK: TINY, Effort.NORMAL: _SMALL, Effort.LONG: _SMALL}
 
 
 class Viewer:
@@ -78,7 +82,7 @@ class Viewer:
 
 def measure(effort: Effort) -> Report:
     """Alternate phases of pings to ours and to the echo, under the same load."""
-    load = ReplayLoad(sessions=_SESSIONS[effort])
+    load = _LOADS[effort]
     phases, phase_s = _PHASES[effort]
     ours, echo, sent_bytes = asyncio.run(_phases(load, phases, phase_s))
     coding = asyncio.run(_while_coding(_CODED[effort], load.sessions, phase_s))

@@ -1,8 +1,9 @@
-"""Memory of the server per session: idle, and streaming media at 5 Mbit/s; the coder's own beside it.
+"""Memory of the server per session: idle, and streaming media at 5 Mbit/s; beside it the coder and the kept state.
 
 Unique memory of the server's process over what it had before the sessions came, divided by their number. Streaming
 sessions get media that is coded already, so that no coder is counted: a worker has one coder at a time, however many
-sessions there are. Bare: the same number of connections to ``websockets`` alone.
+sessions there are. LTX-2's continuation state is measured on its own, too, because it depends on the picture's size.
+Bare: the same number of connections to ``websockets`` alone.
 """
 
 from __future__ import annotations
@@ -14,17 +15,19 @@ import statistics
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import psutil
 from websockets.asyncio.client import ClientConnection, connect
 
+from benchmarks.clip import FPS, SIZES, TINY, Size, clip_file, sound
 from benchmarks.control import Viewer
-from benchmarks.encode import FPS, sound
+from benchmarks.ready_generator import TRAILING_FRAMES
 from benchmarks.replay import ReplayLoad
 from benchmarks.report import Effort, Figure, Report, main
-from benchmarks.segment import SIZES, Size
 from benchmarks.server_process import ROOT, ServerProcess, module_server
+from fastvideo.client import StreamClient
 from fastvideo.entrypoints.streaming.protocol import SessionInitV2, encode_client_message
 
 IDLE_GOAL_KIB = 64.0
@@ -33,7 +36,13 @@ _KIB = 1024
 _SETTLE_S = 0.5
 _SAMPLE_S = 0.1
 _IDLE = {Effort.QUICK: 5, Effort.NORMAL: 200, Effort.LONG: 1000}
-_STREAMING = {Effort.QUICK: (2, 0.5), Effort.NORMAL: (32, 15.0), Effort.LONG: (64, 120.0)}
+_STREAMING = {
+    Effort.QUICK: (ReplayLoad(sessions=2, segment_s=0.5), 0.5),
+    Effort.NORMAL: (ReplayLoad(sessions=32), 15.0),
+    Effort.LONG: (ReplayLoad(sessions=64), 120.0),
+}
+_STATE_SESSIONS = 4
+_STATE_FRAMES = 12
 _STARTED = '"ltx2_stream_start"'
 _CODER_PICTURES = 30
 _OPTION = "--coder"
@@ -42,19 +51,20 @@ _OPTION = "--coder"
 def measure(effort: Effort) -> Report:
     """Idle sessions, bare connections, streaming sessions, coders."""
     idle = _IDLE[effort]
-    streaming, watch_s = _STREAMING[effort]
-    load = ReplayLoad(sessions=streaming)
+    load, watch_s = _STREAMING[effort]
     idle_kib = asyncio.run(_idle_kib("benchmarks.stream_server", idle))
     bare_kib = asyncio.run(_idle_kib("benchmarks.echo_server", idle))
     median_kib, most_kib = asyncio.run(_streaming_kib(load, watch_s))
     figures = [
         Figure("idle session", idle_kib, "KiB", IDLE_GOAL_KIB, f"{idle} sessions; bare connection {bare_kib:.1f} KiB"),
-        Figure("streaming session", median_kib, "KiB", STREAMING_GOAL_KIB, f"{streaming} sessions, median over time"),
+        Figure("streaming session", median_kib, "KiB", STREAMING_GOAL_KIB, f"{load.sessions} sessions, median"),
         Figure("streaming session, at most", most_kib, "KiB", STREAMING_GOAL_KIB, f"over {watch_s:g} s"),
     ]
-    sizes = (Size("tiny", 128, 64, 12, None),) if effort is Effort.QUICK else SIZES
-    for size in sizes:
+    for size in (TINY,) if effort is Effort.QUICK else SIZES:
         figures.append(Figure(f"coder at {size.name}", _coder_kib(size), "KiB", note="one per worker at a time"))
+        state_kib = asyncio.run(_state_kib(replace(size, frames=_STATE_FRAMES)))
+        note = f"kept per session between segments: {TRAILING_FRAMES} frames as PNG"
+        figures.append(Figure(f"continuation state at {size.name}", state_kib, "KiB", note=note))
     return Report("memory", effort, figures, against="idle connections to a websockets server")
 
 
@@ -116,6 +126,29 @@ async def _streaming_kib(load: ReplayLoad, watch_s: float) -> tuple[float, float
                 samples.append((server.memory_bytes() - before_bytes) / load.sessions / _KIB)
                 await asyncio.sleep(_SAMPLE_S)
     return statistics.median(samples), max(samples)
+
+
+async def _state_kib(size: Size) -> float:
+    """What sessions that have made a segment keep, with the same frames for each."""
+    with clip_file(size) as path:
+        async with (
+            module_server("benchmarks.stream_server", "--clip", str(path), "--carry-state") as server,
+            contextlib.AsyncExitStack() as stack,
+        ):
+            # Two segments each: the second has read what the first one wrote.
+            await _continued_session(server, stack)
+            await asyncio.sleep(_SETTLE_S)
+            before_bytes = server.memory_bytes()
+            for _ in range(_STATE_SESSIONS):
+                await _continued_session(server, stack)
+            await asyncio.sleep(_SETTLE_S)
+            return (server.memory_bytes() - before_bytes) / _STATE_SESSIONS / _KIB
+
+
+async def _continued_session(server: ServerProcess, stack: contextlib.AsyncExitStack) -> None:
+    client = await stack.enter_async_context(await StreamClient.connect(server.stream_url))
+    for _ in range(2):
+        await client.segment("a lighthouse")
 
 
 def _coder_kib(size: Size) -> float:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import random
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from fastvideo.media.boxes import box
 
 FRAGMENT_S = 0.25
-SEGMENT_S = 5.0
 _MOOF_BYTES = 200
 
 
@@ -19,16 +18,17 @@ class ReplayLoad:
 
     sessions: int
     megabit_s: float = 5.0
+    segment_s: float = 5.0
 
     @property
     def fragments(self) -> int:
         """Fragments of one segment."""
-        return round(SEGMENT_S / FRAGMENT_S)
+        return round(self.segment_s / FRAGMENT_S)
 
     @property
     def turn_s(self) -> float:
         """Seconds that one session's segment takes, after which it is the next session's turn."""
-        return SEGMENT_S / self.sessions
+        return self.segment_s / self.sessions
 
     @property
     def spacing_s(self) -> float:
@@ -42,7 +42,7 @@ class ReplayLoad:
 
     def to_json(self) -> str:
         """For the command line of a server."""
-        return json.dumps({"sessions": self.sessions, "megabit_s": self.megabit_s})
+        return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> ReplayLoad:

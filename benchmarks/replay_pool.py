@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Generator
 from dataclasses import replace
 from typing import Any
 
-from benchmarks.replay import FRAGMENT_S, SEGMENT_S, ReplayLoad
+from benchmarks.replay import FRAGMENT_S, ReplayLoad
 from fastvideo.api.cancellation import CancellationToken
 from fastvideo.api.schema import GenerationRequest, GpuPoolConfig
 from fastvideo.entrypoints.streaming.gpu_pool import InProcessGpuPool
@@ -51,12 +51,12 @@ class ReplayPool(InProcessGpuPool):
             async for event in events:
                 yield event
 
-    def _replay(self, job: SegmentJob, cancel: CancellationToken) -> Iterator[SegmentEvent]:
+    def _replay(self, job: SegmentJob, cancel: CancellationToken) -> Generator[SegmentEvent, None, None]:
         began_s = time.monotonic()
         yield SegmentStarted(1)
         yield SegmentProgress(1, 1)
         yield SegmentInit(_MIME, box(b"ftyp", bytes(8)) + box(b"moov", bytes(800)))
-        first, base_ms = job.cursor.sequence, job.segment_idx * SEGMENT_S * 1000
+        first, base_ms = job.cursor.sequence, job.segment_idx * self._load.segment_s * 1000
         for index in range(self._load.fragments):
             # A copy each, as a coder would give.
             data = bytes(bytearray(self._fragment))
@@ -66,8 +66,8 @@ class ReplayPool(InProcessGpuPool):
         yield SegmentDone(
             cursor=replace(job.cursor, sequence=first + self._load.fragments),
             state=None,
-            frames=round(SEGMENT_S * job.request.sampling.fps),
-            duration_ms=SEGMENT_S * 1000,
+            frames=round(self._load.segment_s * job.request.sampling.fps),
+            duration_ms=self._load.segment_s * 1000,
             pts_base_ms=base_ms,
             generation_ms=(time.monotonic() - began_s) * 1000,
         )

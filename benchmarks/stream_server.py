@@ -9,10 +9,9 @@ import argparse
 import json
 import socket
 import sys
+from pathlib import Path
 
-import numpy as np
-
-from benchmarks.encode import FPS, sound
+from benchmarks.clip import FPS, read_clip, sound
 from benchmarks.ready_generator import ReadyGenerator
 from benchmarks.replay import ReplayLoad
 from benchmarks.replay_pool import ReplayPool
@@ -34,7 +33,7 @@ _MANY = 1_000_000
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--clip", help="a .npy file of frames, uint8 [T, H, W, 3]")
+    source.add_argument("--clip", type=Path, help="a .npy file of frames, uint8 [T, H, W, 3]")
     source.add_argument("--replay", type=ReplayLoad.from_json, help="a load of coded media, as JSON")
     parser.add_argument("--carry-state", action="store_true", help="write and read LTX-2's continuation state")
     parser.add_argument("--lead-seconds", type=float, default=_MANY, help="pacing of what follows by itself")
@@ -56,9 +55,7 @@ def main() -> int:
         pool = ReplayPool(arguments.replay, sessions_per_worker=arguments.max_sessions)
         app = build_app(config, pool=pool)
     else:
-        # Copy on write: shared with whoever made the file, and read here once before anything is measured.
-        clip = np.load(arguments.clip, mmap_mode="c")
-        clip.max()
+        clip = read_clip(arguments.clip)
         frames, height, width, _ = clip.shape
         config.default_request = GenerationRequest(
             sampling=SamplingConfig(width=width, height=height, num_frames=frames, fps=FPS, num_inference_steps=1)

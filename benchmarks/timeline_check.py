@@ -32,9 +32,11 @@ class TimelineCheck:
     """Give it every init segment and fragment, with the time of arrival in seconds.
 
     ``faults``: sentences about gaps, overlaps, sequence numbers that do not rise by one, and inits that changed. The
-    player starts with the first fragment and waits when it has played everything: ``stalls``, ``stalled_s``.
+    player starts once it has ``start_buffer_s`` and waits when it has played everything: ``stalls``, ``stalled_s``.
     ``skews_s``: by how much sound ended before the picture, after each fragment with both.
     """
+
+    start_buffer_s: float = 0.5
 
     faults: list[str] = field(default_factory=list)
     stalls: int = 0
@@ -87,7 +89,8 @@ class TimelineCheck:
 
     def _play(self, had_s: float, now_s: float) -> None:
         if self._playing_since_s is None:
-            self._playing_since_s = now_s
+            if self.media_s >= self.start_buffer_s:
+                self._playing_since_s = now_s
             return
         lead_s = had_s - (now_s - self._playing_since_s)
         self.least_lead_s = min(self.least_lead_s, lead_s)

@@ -1,0 +1,81 @@
+"""Each benchmark runs to its end on tiny input. What it measures there is never looked at."""
+
+import importlib
+import json
+import math
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from benchmarks.__main__ import NAMES, ROOT
+from benchmarks.report import Effort, Report
+from benchmarks.startup import shipped_configs
+
+pytestmark = pytest.mark.timeout(120)
+
+
+def benchmark_module(name: str) -> ModuleType:
+    return importlib.import_module(f"benchmarks.{name}")
+
+
+def check_structure(report: Report, name: str, tmp_path: Path) -> None:
+    assert report.benchmark == name
+    names = [figure.name for figure in report.figures]
+    assert names
+    assert len(set(names)) == len(names)
+    assert any(figure.goal is not None for figure in report.figures) or name in ("encode", "segment")
+    for figure in report.figures:
+        assert figure.value is not None or figure.note
+        assert figure.value is None or math.isfinite(figure.value)
+    assert json.loads(report.write(tmp_path).read_text())["machine"]["cores"] >= 1
+
+
+@pytest.mark.parametrize("name", ["encode", "segment", "critical_path", "control", "memory", "realtime"])
+def test_a_benchmark_runs_to_its_end(name: str, tmp_path: Path) -> None:
+    check_structure(benchmark_module(name).measure(Effort.QUICK), name, tmp_path)
+
+
+def test_the_start_of_every_shipped_config_is_measured() -> None:
+    assert {path.stem for path in shipped_configs()} >= {"serve_mock", "serve_tiny"}
+
+
+def test_the_start_is_measured_until_the_server_is_ready(tmp_path: Path) -> None:
+    # The other shipped configs are served by the tests of the command line.
+    mock = [path for path in shipped_configs() if path.stem == "serve_mock"]
+    check_structure(benchmark_module("startup").measure(Effort.QUICK, mock), "startup", tmp_path)
+
+
+def test_thirty_seconds_of_a_stream_are_whole(tmp_path: Path) -> None:
+    report = benchmark_module("soak").measure(Effort.QUICK)
+    check_structure(report, "soak", tmp_path)
+    assert report.details["faults"] == []
+    drift = next(figure for figure in report.figures if figure.name.startswith("drift"))
+    assert drift.met
+
+
+def test_without_an_ffmpeg_program_the_segment_is_still_compared_with_pyav(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda program: None)
+    report = benchmark_module("segment").measure(Effort.QUICK)
+    absent = [figure for figure in report.figures if figure.value is None]
+    assert len(absent) == 2
+    assert all("apt-get install ffmpeg" in figure.note for figure in absent)
+    assert len(report.figures) == 5
+
+
+def test_the_runner_refuses_a_name_that_it_does_not_know() -> None:
+    command = [sys.executable, "-m", "benchmarks", "nonsense"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 2
+    assert "startup" in result.stderr
+
+
+def test_every_benchmark_is_explained_and_can_be_run_by_name() -> None:
+    explained = set(re.findall(r"^\| `(\w+)` \|", (ROOT / "benchmarks" / "README.md").read_text(), re.MULTILINE))
+    assert explained == set(NAMES)
+    for name in NAMES:
+        assert callable(benchmark_module(name).measure)
