@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlsplit
 
 from fastvideo.api.errors import CheckpointError, ConfigValidationError
-from fastvideo.api.schema import GeneratorConfig, GpuPoolConfig
+from fastvideo.api.schema import GeneratorConfig, GpuPoolConfig, RequestLimits
 
 if TYPE_CHECKING:
     from fastvideo.entrypoints.streaming.mock_generator import MockGenerator
@@ -20,8 +20,11 @@ _PATH = "generator.model_path"
 _MAX_SEED = 2**32 - 1
 
 
-def build_generator(config: GeneratorConfig, *, pool: GpuPoolConfig | None = None) -> VideoGenerator | MockGenerator:
-    """The generator that ``config.model_path`` selects; ``pool`` says how its segments are joined.
+def build_generator(
+    config: GeneratorConfig, *, pool: GpuPoolConfig | None = None, limits: RequestLimits | None = None
+) -> VideoGenerator | MockGenerator:
+    """The generator that ``config.model_path`` selects; ``pool`` says how its segments are joined, ``limits`` what a
+    request may ask for.
 
     Raises ConfigValidationError for a setting that it cannot honour, CheckpointError for a model that cannot be loaded.
     """
@@ -31,7 +34,7 @@ def build_generator(config: GeneratorConfig, *, pool: GpuPoolConfig | None = Non
         return MockGenerator.from_model_path(config.model_path)
     from fastvideo.entrypoints.video_generator import VideoGenerator
 
-    return VideoGenerator(config, pool=pool)
+    return VideoGenerator(config, pool=pool, limits=limits)
 
 
 def local_checkpoint(model_path: str) -> Path:

@@ -49,13 +49,17 @@ _SHUTDOWN_WAIT_S = 30.0
 class VideoGenerator:
     """One LTX-2 model. Calls from several threads take turns; ``with`` shuts it down at the end.
 
-    ``pool`` says how segments are joined (``streaming.pool.conditioning_*``). ``config`` is what it was built from,
-    ``model_id`` names the checkpoint, and the defaults of ``preset`` lie under what a request sets.
+    ``pool`` says how segments are joined (``streaming.pool.conditioning_*``), ``limits`` what a request may ask for.
+    ``config`` is what it was built from, ``model_id`` names the checkpoint, and the defaults of ``preset`` lie under
+    what a request sets.
     """
 
-    def __init__(self, config: GeneratorConfig, *, pool: GpuPoolConfig | None = None) -> None:
+    def __init__(
+        self, config: GeneratorConfig, *, pool: GpuPoolConfig | None = None, limits: RequestLimits | None = None
+    ) -> None:
         check_generator_config(config)
         self.config = config
+        self._limits = limits or RequestLimits()
         self.preset = select_preset(config.model_path, config.pipeline.preset, config.pipeline.preset_version)
         checkpoint = local_checkpoint(config.model_path)
         # torch is imported here, so that everything above answers at once.
@@ -110,7 +114,7 @@ class VideoGenerator:
     def resolve(self, request: GenerationRequest) -> GenerationRequest:
         """The request with the preset's values under its own, checked. Raises ConfigValidationError or StateInvalid."""
         resolved = resolve_request(normalize_generation_request(request), preset_defaults=self.preset.defaults)
-        validate_request(resolved, RequestLimits())
+        validate_request(resolved, self._limits)
         validate_stage_overrides(self.preset, resolved.stage_overrides)
         check_request(resolved)
         return resolved

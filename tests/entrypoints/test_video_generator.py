@@ -30,6 +30,7 @@ from fastvideo.api.schema import (
     GpuPoolConfig,
     InputConfig,
     OutputConfig,
+    RequestLimits,
     SamplingConfig,
 )
 from fastvideo.entrypoints.model_path import build_generator
@@ -278,6 +279,15 @@ def test_the_pool_config_sets_the_overlap() -> None:
         request = a_request()
         request.state = one(built.generate(request)).state
         assert one(built.generate(request)).size == (64, 64, 16)
+
+
+def test_the_operators_limits_are_the_generators() -> None:
+    limits = RequestLimits(max_height_px=64)
+    with VideoGenerator(GeneratorConfig(model_path="tiny:?seed=0"), limits=limits) as built:
+        request = a_request()
+        request.sampling.height = 96
+        with pytest.raises(LimitExceeded, match=r"sampling\.height"):
+            built.resolve(request)
 
 
 @pytest.mark.parametrize(

@@ -284,7 +284,8 @@ def run_server(serve_config: ServeConfig, *, generator: SegmentGenerator | None 
     if generator is None:
         from fastvideo.entrypoints.model_path import build_generator
 
-        generator = built = build_generator(serve_config.generator, pool=serve_config.streaming.pool)
+        streaming = serve_config.streaming
+        generator = built = build_generator(serve_config.generator, pool=streaming.pool, limits=streaming.limits)
     try:
         app = build_app(serve_config, generator)
         serve(app, "fastvideo", host=serve_config.server.host, port=serve_config.server.port)
