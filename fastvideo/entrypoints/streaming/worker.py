@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -29,6 +30,7 @@ from fastvideo.entrypoints.streaming.segment_events import (
     SegmentProgress,
     SegmentStarted,
 )
+from fastvideo.media.encoder import FIRST_FRAGMENT_FRAMES
 
 logger = logging.getLogger(__name__)
 
@@ -110,7 +112,8 @@ def _generate(
                 yield SegmentProgress(total_steps, total_steps)
             if event.audio is not None:
                 yield from coding.push_audio(event.audio, event.audio_sample_rate)
-            for frames in _batches(event.frames):
+            # The first fragment leaves as soon as its frames are coded, without waiting for more.
+            for frames in _batches(event.frames, _BATCH_FRAMES if coding.frames else FIRST_FRAGMENT_FRAMES):
                 cancel.raise_if_cancelled()
                 yield from coding.push_video(frames)
         elif isinstance(event, VideoFinalEvent):
@@ -154,7 +157,10 @@ def result_events(result: Any) -> Iterator[VideoEvent]:
     yield VideoFinalEvent(metadata=dict(getattr(result, "extra", None) or {}), continuation_state=state)
 
 
-def _batches(frames: Any) -> Iterator[NDArray[Any]]:
-    for first in range(0, len(frames), _BATCH_FRAMES):
-        batch = frames[first : first + _BATCH_FRAMES]
-        yield batch if isinstance(batch, np.ndarray) else np.stack([np.asarray(frame) for frame in batch])
+def _batches(frames: Any, first_frames: int) -> Iterator[NDArray[Any]]:
+    for first, end in itertools.pairwise([0, *range(first_frames, len(frames), _BATCH_FRAMES), len(frames)]):
+        batch = frames[first:end]
+        if isinstance(batch, np.ndarray):
+            yield batch
+        elif batch:
+            yield np.stack([np.asarray(frame) for frame in batch])
