@@ -5,9 +5,9 @@ import pytest
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
 from diffusers.pipelines.ltx2.utils import DISTILLED_SIGMA_VALUES
-from fastvideo.pipelines.basic.ltx2.stages.ltx2_denoising import euler_step
 
 from fastvideo.pipelines.basic.ltx2.sigmas import DISTILLED_SIGMAS, shifted_sigmas
+from fastvideo.pipelines.basic.ltx2.stages.ltx2_denoising import euler_step
 
 
 def a_scheduler(**changes: object) -> FlowMatchEulerDiscreteScheduler:
