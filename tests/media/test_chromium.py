@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 import base64
-import shutil
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser
 
 SEGMENTS, FRAMES = 3, 25
 SAMPLES = FRAMES * 2_000
-FLAGS = [
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--autoplay-policy=no-user-gesture-required",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-    "--disable-quic",
-]
 
 # Appends every message in order, as a page would, and records what is heard while it plays.
 PLAY = """
@@ -70,20 +58,15 @@ async ({mime, messages}) => {
 """
 
 
-def play(mime: str, messages: list[bytes]) -> dict[str, Any]:
-    executable = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if executable is None:
-        pytest.skip("no Chromium found; scripts/test installs it, or use your system's packages")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
-        try:
-            page = browser.new_page()
-            page.route("**/*", lambda route: route.fulfill(body="<!doctype html><body>", content_type="text/html"))
-            page.goto("http://localhost/")
-            texts = [base64.b64encode(message).decode() for message in messages]
-            result: dict[str, Any] = page.evaluate(PLAY, {"mime": mime, "messages": texts})
-        finally:
-            browser.close()
+def play(chromium: Browser, mime: str, messages: list[bytes]) -> dict[str, Any]:
+    page = chromium.new_page()
+    try:
+        page.route("**/*", lambda route: route.fulfill(body="<!doctype html><body>", content_type="text/html"))
+        page.goto("http://localhost/")
+        texts = [base64.b64encode(message).decode() for message in messages]
+        result: dict[str, Any] = page.evaluate(PLAY, {"mime": mime, "messages": texts})
+    finally:
+        page.close()
     result["sound"] = np.frombuffer(base64.b64decode(result["sound"]), np.float32)
     return result
 
@@ -96,7 +79,9 @@ def place_of(part: NDArray[np.float32], sound: NDArray[np.float32]) -> int:
 
 
 @pytest.mark.browser
-def test_a_session_plays_as_one_clip_with_sound_that_has_no_seam(coded_session: Any, signal: Any) -> None:
+def test_a_session_plays_as_one_clip_with_sound_that_has_no_seam(
+    chromium: Browser, coded_session: Any, signal: Any
+) -> None:
     source = signal(SEGMENTS * SAMPLES)
     session = coded_session()
     messages = []
@@ -104,7 +89,7 @@ def test_a_session_plays_as_one_clip_with_sound_that_has_no_seam(coded_session: 
         part = source[:, index * SAMPLES : (index + 1) * SAMPLES]
         fragments = session.add(FRAMES, part, last=index == SEGMENTS - 1)
         messages += [session.init_segments[-1], *(fragment.data for fragment in fragments)]
-    result = play(session.mime, messages)
+    result = play(chromium, session.mime, messages)
 
     end_s = SEGMENTS * FRAMES / 24
     assert result["ranges"] == [[0, pytest.approx(end_s, abs=1e-4)]]
