@@ -1,0 +1,82 @@
+"""Everything the meters say about a clip."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scripts.train_embedded.meters.movement import motion_of
+from scripts.train_embedded.meters.outline import Outline, kind_of, radius_px, rotation_turns, trace
+from scripts.train_embedded.meters.pitch import notes_over_time
+from scripts.train_embedded.meters.sight import look
+from scripts.train_embedded.world import FPS
+from scripts.train_embedded.world.motion import Track
+from scripts.train_embedded.world.scene import Colour, Kind, Motion
+from scripts.train_embedded.world.sound_rules import note_of
+
+_FRAME_STRIDE = 2
+
+
+@dataclass(frozen=True)
+class MeasuredThing:
+    """A thing as it is seen; ``track`` holds its poses at every second frame."""
+
+    colour: Colour
+    kind: Kind
+    motion: Motion
+    track: Track
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A clip as it is seen and heard. ``pitch_error_semitones``: median distance between the note that is heard and
+    the one that the picture's first thing should sound; NaN without sound or thing."""
+
+    backdrop: Colour
+    things: tuple[MeasuredThing, ...]
+    pitch_error_semitones: float
+
+
+def measure(
+    frames: NDArray[np.uint8], samples: NDArray[np.float32] | None = None, sample_rate_hz: int = 48000
+) -> Measured:
+    """Measures frames [T, H, W, 3] of one scene and the sound [channels, N] that belongs to them.
+
+    Frames in which something still changes by a transition are better left out, with their sound.
+    """
+    watched = frames[::_FRAME_STRIDE]
+    sight = look(watched)
+    things = []
+    for seen in sight.things:
+        outline = trace(seen.mask)
+        kind = kind_of(outline)
+        if kind is None:
+            continue
+        track = track_of(outline, kind, frames.shape[1])
+        motion = motion_of(track)
+        if motion is not None:
+            things.append(MeasuredThing(seen.colour, kind, motion, track))
+    error = float("nan")
+    if samples is not None and things:
+        error = pitch_error_semitones(things[0].track, samples, sample_rate_hz)
+    return Measured(sight.backdrop, tuple(things), error)
+
+
+def track_of(outline: Outline, kind: Kind, height_px: int) -> Track:
+    """The poses of a traced mask, in frame heights."""
+    return Track(
+        outline.x / height_px,
+        outline.y / height_px,
+        radius_px(outline, kind) / height_px,
+        rotation_turns(outline, kind),
+    )
+
+
+def pitch_error_semitones(track: Track, samples: NDArray[np.float32], sample_rate_hz: int) -> float:
+    """Median distance between the notes heard and those of the track's places and sizes; NaN when all is silent."""
+    times_s = np.arange(len(track.x), dtype=np.float64) * (_FRAME_STRIDE / FPS)
+    errors = np.abs(notes_over_time(samples, sample_rate_hz, times_s) - note_of(1 - track.y, track.radius))
+    errors = errors[np.isfinite(errors)]
+    return float(np.median(errors)) if errors.size else float("nan")

@@ -1,0 +1,53 @@
+"""Whether a measured clip shows what its scene says, and whether sound and picture agree."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from scripts.train_embedded.meters.clip import Measured, MeasuredThing
+from scripts.train_embedded.world.scene import Scene
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is right; with two things, whether it is right for both. ``pitch`` is None where two tones sound."""
+
+    colour: bool
+    backdrop: bool
+    kind: bool
+    motion: bool
+    pitch: bool | None
+
+
+def judge(measured: Measured, scene: Scene) -> Verdict:
+    """Compares a clip with the scene that its caption describes."""
+    seen = _matched(measured, scene)
+    pairs = list(zip(seen, scene.things, strict=True)) if len(seen) == len(scene.things) else []
+    return Verdict(
+        colour=bool(pairs) and all(one.colour is thing.colour for one, thing in pairs),
+        backdrop=measured.backdrop is scene.backdrop.colour,
+        kind=bool(pairs) and all(one.kind is thing.kind for one, thing in pairs),
+        motion=bool(pairs) and all(one.motion is thing.motion for one, thing in pairs),
+        pitch=measured.pitch_error_semitones <= 1.0 if len(scene.things) == 1 else None,
+    )
+
+
+def shares(verdicts: list[Verdict]) -> dict[str, float]:
+    """Share of right answers by attribute, of the verdicts that have one; NaN where none has."""
+    result = {}
+    for field in fields(Verdict):
+        answers = [answer for verdict in verdicts if (answer := getattr(verdict, field.name)) is not None]
+        result[field.name] = sum(answers) / len(answers) if answers else float("nan")
+    return result
+
+
+def _matched(measured: Measured, scene: Scene) -> list[MeasuredThing]:
+    """The measured things in the scene's order: each where its colour is named, the rest in the places left."""
+    left = list(measured.things[: len(scene.things)])
+    order: list[MeasuredThing | None] = []
+    for thing in scene.things:
+        same = next((one for one in left if one.colour is thing.colour), None)
+        if same is not None:
+            left.remove(same)
+        order.append(same)
+    return [one for slot in order if (one := slot or (left.pop(0) if left else None)) is not None]
