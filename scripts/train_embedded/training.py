@@ -1,0 +1,88 @@
+"""The loop that every stage runs: AdamW with warm-up and decay, a running average, progress, snapshots, resuming."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from scripts.train_embedded.snapshot import load_snapshot, save_snapshot
+
+_BETAS = (0.9, 0.99)
+_LARGEST_GRADIENT = 1.0
+_AVERAGE_HALF_LIFE_SHARE = 0.02
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a run goes. Rates rise over ``warmup_steps`` and fall to nothing over the rest (half a cosine)."""
+
+    name: str
+    steps: int
+    learning_rate: float
+    seed: int = 0
+    warmup_steps: int = 50
+    report_every_steps: int = 50
+    snapshot_every_steps: int = 500
+
+    def rate_at(self, step: int) -> float:
+        """Learning rate of the step, counted from 0."""
+        if step < self.warmup_steps:
+            return self.learning_rate * (step + 1) / self.warmup_steps
+        share = (step - self.warmup_steps) / max(1, self.steps - self.warmup_steps)
+        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
+
+
+def train(
+    model: nn.Module,
+    losses_at: Callable[[int], dict[str, Tensor]],
+    plan: Plan,
+    folder: Path,
+    *,
+    stop_at: int | None = None,
+    report: Callable[[str], None] = print,
+) -> dict[str, Tensor]:
+    """Runs ``plan`` from its last snapshot in ``folder``, or from the start; returns the averaged state of the model.
+
+    ``losses_at(step)`` gives named scalars, of which "loss" is minimised and all are reported; it must depend on
+    nothing but the step and the model, so that a resumed run is the same as an uninterrupted one. ``stop_at`` ends
+    the run there with a snapshot.
+    """
+    optimiser = torch.optim.AdamW(model.parameters(), betas=_BETAS, weight_decay=0.0)
+    average = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+    path, description = folder / f"{plan.name}.snapshot.safetensors", repr(plan)
+    step = load_snapshot(path, model, average, optimiser, description) if path.exists() else 0
+    if step:
+        report(f"{plan.name}: goes on from step {step}")
+    keep = 0.5 ** (1 / max(1.0, _AVERAGE_HALF_LIFE_SHARE * plan.steps))
+    began_s, began_step = time.monotonic(), step
+    last = plan.steps if stop_at is None else min(stop_at, plan.steps)
+    while step < last:
+        for group in optimiser.param_groups:
+            group["lr"] = plan.rate_at(step)
+        losses = losses_at(step)
+        optimiser.zero_grad(set_to_none=True)
+        losses["loss"].backward()  # type: ignore[no-untyped-call]
+        norm = nn.utils.clip_grad_norm_(model.parameters(), _LARGEST_GRADIENT)
+        optimiser.step()
+        with torch.no_grad():
+            # At the start the average follows at once: it would else be the random weights for long.
+            share = min(keep, (step + 1) / (step + 10))
+            for name, tensor in model.state_dict().items():
+                average[name].lerp_(tensor, 1 - share)
+        step += 1
+        if step % plan.report_every_steps == 0 or step == last:
+            rate = (step - began_step) / (time.monotonic() - began_s)
+            shown = "  ".join(f"{name} {float(value.detach()):.4g}" for name, value in losses.items())
+            report(
+                f"{plan.name}: {step}/{plan.steps}  {shown}  gradient {float(norm):.3g}  "
+                f"{rate:.2f} steps/s  {(plan.steps - step) / rate:.0f} s left"
+            )
+        if step % plan.snapshot_every_steps == 0 or step == last:
+            save_snapshot(path, step, model, average, optimiser, description)
+    return average
