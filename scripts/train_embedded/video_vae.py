@@ -16,6 +16,7 @@ from torch import Tensor
 
 from fastvideo.models.ltx2.video_vae import VideoVAE, VideoVAEConfig
 from scripts.train_embedded.clips import ClipShape, clip_batch, validation_batch
+from scripts.train_embedded.initial_weights import initialise
 from scripts.train_embedded.sizes import vae_section
 from scripts.train_embedded.snapshot import write_tensors
 from scripts.train_embedded.training import Plan, train
@@ -60,8 +61,9 @@ def train_video_vae(
     stop_at: int | None = None,
 ) -> VideoVAE:
     """Trains from the last snapshot in ``folder``, sets the latent statistics, and writes the checkpoint's part."""
-    torch.manual_seed(plan.seed)
-    vae = VideoVAE(VideoVAEConfig.from_metadata(section)).to(device)
+    vae = VideoVAE(VideoVAEConfig.from_metadata(section))
+    initialise(vae, plan.seed)
+    vae.to(device)
 
     def losses_at(step: int) -> dict[str, Tensor]:
         pixels = clip_batch(plan.seed, step, shape).to(device)

@@ -7,6 +7,7 @@ import torch
 
 from fastvideo.models.ltx2.video_vae import VideoVAE, VideoVAEConfig
 from scripts.train_embedded.clips import ClipShape, validation_batch
+from scripts.train_embedded.initial_weights import initialise
 from scripts.train_embedded.sizes import vae_section
 from scripts.train_embedded.training import Plan
 from scripts.train_embedded.video_vae import load_video_vae, reconstruction_losses, train_video_vae, validate
@@ -28,8 +29,9 @@ def test_a_few_steps_improve_the_picture_and_the_part_that_is_written_is_the_one
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     plan = Plan("video_vae", 100, 1e-2, warmup_steps=5, report_every_steps=10)
-    torch.manual_seed(plan.seed)
-    before = validate(VideoVAE(VideoVAEConfig.from_metadata(SECTION)), 0, SHAPE)
+    fresh = VideoVAE(VideoVAEConfig.from_metadata(SECTION))
+    initialise(fresh, plan.seed)
+    before = validate(fresh, 0, SHAPE)
     trained = train_video_vae(SECTION, SHAPE, plan, tmp_path, CPU)
     after = validate(trained, 0, SHAPE)
     assert after > before + 2
