@@ -17,7 +17,7 @@ from scripts.train_embedded.world.story import story
 # How many crops are laid over a thing rather than anywhere.
 _ON_A_THING = 0.85
 _SEGMENTS = 2
-# Odd and larger than any number of stories drawn in a run, so that batches of different steps share none.
+# Beyond any step of a run: validation shares no story with training.
 _VALIDATION_STEP = 2**40
 
 
