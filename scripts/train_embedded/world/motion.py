@@ -137,7 +137,12 @@ class Trajectory:
         settled = 1 - np.exp(-_ORBIT_SETTLES_PER_S * t)
         radius = math.hypot(from_x, from_y) + (size - math.hypot(from_x, from_y)) * settled
         angle = math.atan2(from_y, from_x) + 2 * math.pi * self.rate * t
-        return centre_x + radius * np.cos(angle), centre_y + radius * np.sin(angle)
+        x, y = centre_x + radius * np.cos(angle), centre_y + radius * np.sin(angle)
+        # From a corner the circle begins too wide: until it has settled, it slides along the edge.
+        return (
+            np.clip(x, min(left, self.pose.x), max(right, self.pose.x)),
+            np.clip(y, min(top, self.pose.y), max(bottom, self.pose.y)),
+        )
 
 
 def _span(low: float, high: float) -> tuple[float, float]:

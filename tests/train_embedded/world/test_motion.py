@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from scripts.train_embedded.world.motion import EDGE_GAP, Arena, Pose, Trajectory
@@ -32,6 +32,7 @@ def test_a_directed_thing_moves_its_way_at_its_rate_until_it_turns_at_the_edge(m
     radius=st.floats(0.1, 0.25),
     start_s=st.floats(0, 1000),
 )
+@example(motion=Motion.CIRCLE, x=0.3125, y=0.3125, radius=0.25, start_s=0.0)
 def test_a_thing_stays_in_the_frame_and_moves_without_jumps_for_ever(
     motion: Motion, x: float, y: float, radius: float, start_s: float
 ) -> None:
