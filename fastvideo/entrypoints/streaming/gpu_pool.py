@@ -9,6 +9,7 @@ from fastvideo.entrypoints.streaming.pool_base import (
     PoolHealth,
     PoolUnavailable,
 )
+from fastvideo.entrypoints.streaming.worker import worker_main
 
 __all__ = [
     "GpuPool",
@@ -18,4 +19,5 @@ __all__ = [
     "PoolHealth",
     "PoolUnavailable",
     "QueueFull",
+    "worker_main",
 ]

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
+import socket
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import fields, replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -140,21 +142,29 @@ def _events(generator: SegmentGenerator, request: GenerationRequest, cancel: Can
         yield from result_events(generator.generate(request))
 
 
-def result_events(result: Any) -> Iterator[VideoEvent]:
-    """A finished result, object or mapping, in the form of a stream. Raises GenerationFailed when it has no frames."""
+def as_result(result: Any) -> GenerationResult:
+    """A finished result, object, mapping or list of one, as ours."""
     if isinstance(result, list) and len(result) == 1:
         result = result[0]
     if isinstance(result, Mapping):
         result = GenerationResult.from_legacy_result(result)
-    frames = getattr(result, "frames", None)
-    if frames is None or len(frames) == 0:
-        raise GenerationFailed("the generator returned no frames")
-    audio, audio_rate_hz = getattr(result, "audio", None), getattr(result, "audio_sample_rate", None)
-    yield VideoPartialEvent(frames, 0, audio=audio, audio_sample_rate=audio_rate_hz)
-    state = getattr(result, "state", None)
+    if not isinstance(result, GenerationResult):
+        names = [spec.name for spec in fields(GenerationResult) if hasattr(result, spec.name)]
+        result = GenerationResult(**{name: getattr(result, name) for name in names})
+    whole: GenerationResult = result
+    state: Any = whole.state
     if isinstance(state, Mapping):
-        state = ContinuationState(kind=state["kind"], payload=dict(state["payload"]))
-    yield VideoFinalEvent(metadata=dict(getattr(result, "extra", None) or {}), continuation_state=state)
+        whole = replace(whole, state=ContinuationState(state["kind"], dict(state["payload"])))
+    return whole
+
+
+def result_events(result: Any) -> Iterator[VideoEvent]:
+    """A finished result, object or mapping, in the form of a stream. Raises GenerationFailed when it has no frames."""
+    whole = as_result(result)
+    if whole.frames is None or len(whole.frames) == 0:
+        raise GenerationFailed("the generator returned no frames")
+    yield VideoPartialEvent(whole.frames, 0, audio=whole.audio, audio_sample_rate=whole.audio_sample_rate)
+    yield VideoFinalEvent(metadata=dict(whole.extra or {}), continuation_state=whole.state)
 
 
 def _batches(frames: Any, first_frames: int) -> Iterator[NDArray[Any]]:
@@ -164,3 +174,11 @@ def _batches(frames: Any, first_frames: int) -> Iterator[NDArray[Any]]:
             yield batch
         elif batch:
             yield np.stack([np.asarray(frame) for frame in batch])
+
+
+def worker_main(connection: socket.socket) -> None:
+    """What a worker process does with its end of a connection, until the other end is closed."""
+    # It stands on this module, and needs more than one that only runs segments.
+    from fastvideo.entrypoints.streaming.worker_process import WorkerLoop, build
+
+    WorkerLoop(connection, build).serve()

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import socket
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -28,6 +31,7 @@ from fastvideo.entrypoints.streaming.runner import SessionRunner
 from fastvideo.entrypoints.streaming.segment_events import SegmentJob
 from fastvideo.entrypoints.streaming.server import build_app
 from fastvideo.entrypoints.streaming.server_state import ServerState
+from fastvideo.entrypoints.streaming.worker_process import WorkerLoop
 from fastvideo.media.timeline import MediaCursor
 
 SIZE_PX = 64
@@ -259,6 +263,48 @@ async def until(condition: Callable[[], Any], *, seconds: float = 20.0) -> None:
             await asyncio.sleep(0.002)
 
 
+def wait_for(condition: Callable[[], Any], *, seconds: float = 20.0) -> bool:
+    """:func:`until` for tests without a loop; tells whether it came to hold."""
+    deadline_s = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline_s:
+            return False
+        time.sleep(0.002)
+    return True
+
+
+class ThreadWorker:
+    """A worker whose process is a thread of the test: the same loop and the same bytes, around any generator.
+
+    ``kill()`` is sudden: the connection is gone, and whatever the generator still does reaches nobody.
+    """
+
+    def __init__(self, build: Callable[[], Any], **settings: Any) -> None:
+        self.connection, self._theirs = socket.socketpair()
+        self.output = None
+        self.pid = None
+        self.killed = False
+        self.loop = WorkerLoop(self._theirs, lambda config, pool: build(), **settings)
+        self.thread = threading.Thread(target=self._run, name="thread-worker", daemon=True)
+        self.thread.start()
+
+    def _run(self) -> None:
+        with self._theirs:
+            self.loop.serve()
+
+    def kill(self) -> None:
+        self.killed = True
+        with contextlib.suppress(OSError):
+            self._theirs.shutdown(socket.SHUT_RDWR)
+
+    def wait(self, timeout_s: float) -> bool:
+        if self.killed:
+            # A process that was killed is gone even if its generator hangs.
+            return True
+        self.thread.join(timeout_s)
+        return not self.thread.is_alive()
+
+
 class Fakes:
     """What tests build from; a fixture, because test folders are no packages."""
 
@@ -268,6 +314,9 @@ class Fakes:
     job = staticmethod(make_job)
     config = staticmethod(make_config)
     until = staticmethod(until)
+    wait_for = staticmethod(wait_for)
+    token = staticmethod(CancellationToken)
+    ThreadWorker = ThreadWorker
     WarmupConfig = WarmupConfig
 
 
