@@ -17,11 +17,10 @@ from typing import Any, TypeVar
 from fastvideo.api.cancellation import CancellationToken
 from fastvideo.api.errors import FastVideoError, GenerationFailed
 from fastvideo.api.schema import GenerationRequest, GpuPoolConfig
-from fastvideo.entrypoints.streaming.admission import ADMITTED, Admission, Place
+from fastvideo.entrypoints.streaming.admission import Admission
 from fastvideo.entrypoints.streaming.pool_base import (
     GpuPool,
     OnPlace,
-    PoolAcquireTimeout,
     PoolAssignment,
     PoolHealth,
     PoolUnavailable,
@@ -29,6 +28,7 @@ from fastvideo.entrypoints.streaming.pool_base import (
 from fastvideo.entrypoints.streaming.segment_channel import SegmentChannel
 from fastvideo.entrypoints.streaming.segment_events import SegmentDone, SegmentEvent, SegmentJob
 from fastvideo.entrypoints.streaming.session_store import SessionStore
+from fastvideo.entrypoints.streaming.waiting_room import WaitingRoom
 from fastvideo.entrypoints.streaming.warmup import Warmup, WarmupReport, run_warmup
 from fastvideo.entrypoints.streaming.worker import BlockingGenerator, SegmentGenerator, preset_defaults, run_segment
 from fastvideo.entrypoints.streaming.worker_thread import Turn, WorkerThread
@@ -77,10 +77,8 @@ class InProcessGpuPool(GpuPool):
             idle_yield_s=settings.idle_yield_seconds,
             segments_per_lease=expected_segments,
         )
-        self._assignments: dict[str, PoolAssignment] = {}
-        self._waiters: dict[str, _Waiter] = {}
+        self._room = WaitingRoom(self._admission, assign=self._assign, clock=clock)
         self._turns: dict[str, Turn[Any]] = {}
-        self._yield_timer: asyncio.TimerHandle | None = None
         self._worker = WorkerThread(self.worker_id)
         self._closed = False
 
@@ -103,75 +101,17 @@ class InProcessGpuPool(GpuPool):
     ) -> PoolAssignment:
         if self._closed or self._report.success is False:
             raise PoolUnavailable("no worker is ready to generate")
-        self._admit(self._admission.enter(session_id, self._clock()))
-        if self._admission.claim(session_id, self._clock()):
-            if on_place is not None:
-                on_place(ADMITTED)
-            return self._assignments[session_id]
-        waiter = self._waiters.get(session_id)
-        if waiter is None:
-            waiter = self._waiters[session_id] = _Waiter(asyncio.get_running_loop().create_future())
-        waiter.callers += 1
-        if on_place is not None:
-            waiter.listeners.append(on_place)
-            if waiter.place is not None:
-                on_place(waiter.place)
-        self._after_change()
-        try:
-            async with asyncio.timeout(timeout):
-                # Shielded: of two callers for the same session one may give up alone.
-                assignment = await asyncio.shield(waiter.admitted)
-            waiter.taken = True
-            self._admission.claim(session_id, self._clock())
-            self._after_change()
-            return assignment
-        except TimeoutError:
-            raise PoolAcquireTimeout(f"no worker took the session within {timeout:g} s") from None
-        finally:
-            waiter.callers -= 1
-            if on_place is not None:
-                waiter.listeners.remove(on_place)
-            if waiter.callers == 0 and not waiter.taken and not self._closed:
-                # Given up, perhaps in the very moment of being admitted: the place must not stay taken.
-                self._leave(session_id)
+        return await self._room.join(session_id, timeout=timeout, on_place=on_place)
 
     async def release(self, session_id: str) -> None:
         turn = self._turns.pop(session_id, None)
         if turn is not None:
             turn.abandon()
-        self._leave(session_id)
+        self._room.leave(session_id)
 
-    def _leave(self, session_id: str) -> None:
-        self._assignments.pop(session_id, None)
-        waiter = self._waiters.pop(session_id, None)
-        if waiter is not None and not waiter.admitted.done():
-            waiter.fail(RuntimeError("the session was released while it waited"))
-        self._admit(self._admission.leave(session_id, self._clock()))
-
-    def _admit(self, session_ids: list[str]) -> None:
-        for session_id in session_ids:
-            assignment = PoolAssignment(self._gpu_id, self.worker_id, self._clock())
-            self._assignments[session_id] = assignment
-            waiter = self._waiters.pop(session_id, None)
-            if waiter is not None:
-                waiter.admitted.set_result(assignment)
-        self._after_change()
-
-    def _after_change(self) -> None:
-        for session_id, place in self._admission.places().items():
-            # The one that is just entering has no waiter yet.
-            if session_id in self._waiters:
-                self._waiters[session_id].tell(place)
-        if self._yield_timer is not None:
-            self._yield_timer.cancel()
-            self._yield_timer = None
-        due_s = self._admission.next_yield_s()
-        if due_s is not None and not self._closed:
-            loop = asyncio.get_running_loop()
-            self._yield_timer = loop.call_later(max(0.0, due_s - self._clock()), self._promote)
-
-    def _promote(self) -> None:
-        self._admit(self._admission.promote(self._clock()))
+    def _assign(self, session_id: str) -> PoolAssignment:
+        del session_id
+        return PoolAssignment(self._gpu_id, self.worker_id, self._clock())
 
     # --- turns
 
@@ -197,14 +137,14 @@ class InProcessGpuPool(GpuPool):
     async def _turn(
         self, session_id: str, work: Callable[[], Generator[T, None, None]], cancel: CancellationToken
     ) -> AsyncGenerator[T, None]:
-        if not self._admission.holds(session_id):
+        if not self._room.holds(session_id):
             raise RuntimeError(f"session {session_id} has no worker; acquire one first")
         if session_id in self._turns:
             raise RuntimeError(f"session {session_id} has a segment running already")
         turn = Turn(work, SegmentChannel(asyncio.get_running_loop()), cancel)
         self._worker.submit(turn)
         self._turns[session_id] = turn
-        self._admission.started(session_id)
+        self._room.started(session_id)
         try:
             async for event in turn.channel:
                 yield event
@@ -212,7 +152,7 @@ class InProcessGpuPool(GpuPool):
             turn.abandon()
             if self._turns.get(session_id) is turn:
                 del self._turns[session_id]
-            self._admit(self._admission.finished(session_id, self._clock(), turn.busy_s))
+            self._room.finished(session_id, turn.busy_s)
 
     # --- life
 
@@ -239,7 +179,7 @@ class InProcessGpuPool(GpuPool):
             self._fail_waiters()
         else:
             self._report.success = True
-            self._admit(self._admission.set_slots(self._slots, self._clock()))
+            self._room.set_slots(self._slots)
         finally:
             turn.abandon()
 
@@ -247,8 +187,7 @@ class InProcessGpuPool(GpuPool):
         if self._closed:
             return
         self._closed = True
-        if self._yield_timer is not None:
-            self._yield_timer.cancel()
+        self._room.close()
         for turn in self._turns.values():
             turn.cancel.cancel()
             turn.channel.end(PoolUnavailable("the pool is shut down"))
@@ -258,10 +197,7 @@ class InProcessGpuPool(GpuPool):
             logger.error("the generator did not stop within %g s; its thread is left behind", _JOIN_S)
 
     def _fail_waiters(self) -> None:
-        for session_id, waiter in list(self._waiters.items()):
-            del self._waiters[session_id]
-            self._admission.leave(session_id, self._clock())
-            waiter.fail(PoolUnavailable("no worker is ready to generate"))
+        self._room.fail(lambda: PoolUnavailable("no worker is ready to generate"))
 
     # --- health
 
@@ -308,27 +244,3 @@ class InProcessGpuPool(GpuPool):
                 }
             },
         }
-
-
-class _Waiter:
-    """A session that waits for its lease, and those who want to know how long."""
-
-    def __init__(self, admitted: asyncio.Future[PoolAssignment]) -> None:
-        self.admitted = admitted
-        self.callers = 0
-        self.taken = False
-        self.place: Place | None = None
-        self.listeners: list[OnPlace] = []
-
-    def fail(self, error: Exception) -> None:
-        """Wake everybody with an error."""
-        self.admitted.set_exception(error)
-        # Counts as seen even when the last caller has just given up.
-        self.admitted.exception()
-
-    def tell(self, place: Place) -> None:
-        """Push a place that changed."""
-        if place != self.place:
-            self.place = place
-            for listener in list(self.listeners):
-                listener(place)

@@ -199,8 +199,7 @@ async def test_a_pool_forgets_the_sessions_that_left(fakes) -> None:
         for number in range(5):
             await pool.acquire(f"s{number}")
             await pool.release(f"s{number}")
-        assert not pool._assignments
-        assert not pool._waiters
+        assert len(pool._room) == 0
 
 
 async def test_a_session_that_leaves_frees_the_worker_within_one_step(fakes) -> None:
