@@ -9,6 +9,7 @@ from fastvideo.entrypoints.streaming.pool_base import (
     PoolHealth,
     PoolUnavailable,
 )
+from fastvideo.entrypoints.streaming.subprocess_pool import SubprocessGpuPool
 from fastvideo.entrypoints.streaming.worker import worker_main
 
 __all__ = [
@@ -19,5 +20,6 @@ __all__ = [
     "PoolHealth",
     "PoolUnavailable",
     "QueueFull",
+    "SubprocessGpuPool",
     "worker_main",
 ]

@@ -8,12 +8,12 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import IO, Protocol
 
 from fastvideo.entrypoints.streaming.visible_devices import VARIABLE
 
-_MODULE = "fastvideo.entrypoints.streaming.worker_process"
+_COMMAND = (sys.executable, "-m", "fastvideo.entrypoints.streaming.worker_process")
 
 
 class LaunchedWorker(Protocol):
@@ -44,11 +44,12 @@ class Launch(Protocol):
 class WorkerSubprocess:
     """A Python process of its own, in a session of its own: a signal at the terminal reaches the server alone."""
 
-    def __init__(self, environment: dict[str, str]) -> None:
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
+        """``command`` gets the number of its socket as its last argument."""
         self.connection, theirs = socket.socketpair()
         try:
-            self._process = subprocess.Popen(  # noqa: S603  # our own module, with this interpreter
-                [sys.executable, "-m", _MODULE, str(theirs.fileno())],
+            self._process = subprocess.Popen(  # noqa: S603  # never a command from outside
+                [*command, str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -80,12 +81,19 @@ class WorkerSubprocess:
         return True
 
 
-def launch_worker(index: int, devices: Sequence[str], workers: int) -> WorkerSubprocess:
+def launch_worker(
+    index: int, devices: Sequence[str], workers: int, *, command: Sequence[str] = _COMMAND
+) -> WorkerSubprocess:
     """A worker process that sees ``devices`` alone; on the CPU, one that takes its share of the cores."""
     del index
-    environment = dict(os.environ)
+    return WorkerSubprocess(command, worker_environment(os.environ, devices, workers))
+
+
+def worker_environment(environ: Mapping[str, str], devices: Sequence[str], workers: int) -> dict[str, str]:
+    """What a worker's process finds in its environment, from that of this one."""
+    environment = dict(environ)
     if devices:
         environment[VARIABLE] = ",".join(devices)
     else:
         environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
-    return WorkerSubprocess(environment)
+    return environment

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastvideo.api.results import GenerationResult
-from fastvideo.api.schema import GenerationRequest, GeneratorConfig, GpuPoolConfig
+from fastvideo.api.schema import GenerationRequest, GeneratorConfig, GpuPoolConfig, RequestLimits
 from fastvideo.entrypoints.streaming.segment_events import SegmentEvent, SegmentJob
 
 # --- to the worker; the end of the connection tells it to end
@@ -21,6 +21,7 @@ class Boot:
 
     generator: GeneratorConfig
     pool: GpuPoolConfig
+    limits: RequestLimits
     warmup: SegmentJob | None = None
     heartbeat_s: float = 1.0
 

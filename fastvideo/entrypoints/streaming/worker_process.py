@@ -22,7 +22,7 @@ import numpy as np
 
 from fastvideo.api.cancellation import CancellationToken
 from fastvideo.api.errors import FastVideoError, GenerationFailed
-from fastvideo.api.schema import GenerationRequest, GeneratorConfig, GpuPoolConfig
+from fastvideo.api.schema import GenerationRequest
 from fastvideo.entrypoints.model_path import build_generator
 from fastvideo.entrypoints.streaming.segment_channel import MAX_BYTES, STALL_S, ReaderTooSlow
 from fastvideo.entrypoints.streaming.segment_events import (
@@ -60,7 +60,7 @@ _RECEIVE_BYTES = 1 << 20
 _FRAMES_BYTES = 32 << 20
 _END_S = 3.0
 
-Build = Callable[[GeneratorConfig, GpuPoolConfig], SegmentGenerator]
+Build = Callable[[Boot], SegmentGenerator]
 
 
 class _PoolGone(Exception):
@@ -182,7 +182,7 @@ class WorkerLoop:
 
     def _booted(self, boot: Boot) -> SegmentGenerator | None:
         try:
-            generator = self._build(boot.generator, boot.pool)
+            generator = self._build(boot)
             if boot.warmup is not None:
                 # The pool knows how long it may take, and ends this process then.
                 for event in run_warmup(generator, Warmup(boot.warmup, timeout_s=math.inf), self._warming):
@@ -282,16 +282,16 @@ def _media_bytes(event: SegmentEvent) -> int:
     return len(event.data) if isinstance(event, SegmentInit | SegmentFragment) else 0
 
 
-def build(config: GeneratorConfig, pool: GpuPoolConfig) -> SegmentGenerator:
+def build(boot: Boot) -> SegmentGenerator:
     """The generator that the configuration selects."""
-    return build_generator(config, pool=pool)
+    return build_generator(boot.generator, pool=boot.pool, limits=boot.limits)
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Serve the inherited socket whose number is the only argument, then end at once."""
+def main(arguments: Sequence[str], build: Build = build) -> None:
+    """Serve the inherited socket whose number is the last argument, then end at once."""
     # Standard error is a pipe that the pool reads; it writes to its own log.
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    connection = socket.socket(fileno=int(arguments[0]))
+    connection = socket.socket(fileno=int(arguments[-1]))
     connection.set_inheritable(False)
     status = 0
     try:

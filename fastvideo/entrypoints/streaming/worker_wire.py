@@ -22,7 +22,7 @@ from fastvideo.api.errors import FastVideoError, StateInvalid
 from fastvideo.api.parser import config_to_dict, parse_config
 from fastvideo.api.request_metadata import bind_generation_request_raw, get_explicit_paths
 from fastvideo.api.results import GenerationResult
-from fastvideo.api.schema import ContinuationState, GenerationRequest, GeneratorConfig, GpuPoolConfig
+from fastvideo.api.schema import ContinuationState, GenerationRequest, GeneratorConfig, GpuPoolConfig, RequestLimits
 from fastvideo.entrypoints.streaming.segment_events import (
     SegmentCut,
     SegmentDone,
@@ -167,7 +167,10 @@ def _decode(whole: bytes, header_bytes: int) -> Message:
 def _take_apart(message: Message) -> tuple[AnyHeader, Sequence[Buffer]]:
     match message:
         case Boot():
-            configs = [_packed(config_to_dict(config, json_safe=True)) for config in (message.generator, message.pool)]
+            configs = [
+                _packed(config_to_dict(config, json_safe=True))
+                for config in (message.generator, message.pool, message.limits)
+            ]
             if message.warmup is None:
                 return BootHeader(warmup=None, heartbeat_s=message.heartbeat_s), configs
             job, buffers = _job_apart(message.warmup)
@@ -206,13 +209,14 @@ def _take_apart(message: Message) -> tuple[AnyHeader, Sequence[Buffer]]:
 def _put_together(header: AnyHeader, buffers: list[bytes]) -> Message:
     match header:
         case BootHeader():
-            generator, pool, *rest = _at_least(buffers, 2)
+            generator, pool, limits, *rest = _at_least(buffers, 3)
             warmup = None if header.warmup is None else _job_together(header.warmup, rest)
             if warmup is None:
                 _exactly(rest, 0)
             return Boot(
                 _unpacked_config(GeneratorConfig, generator),
                 _unpacked_config(GpuPoolConfig, pool),
+                _unpacked_config(RequestLimits, limits),
                 warmup,
                 header.heartbeat_s,
             )

@@ -42,8 +42,8 @@ FPS = 8
 class StepGenerator:
     """Two frames a partial, a tone, and a state that counts. ``hold()`` makes each step wait for ``allow(n)``.
 
-    ``noise`` makes pictures that code to many bytes. ``trace`` lists ("step" | "cancelled" | "done", prompt);
-    ``requests`` keeps what came.
+    ``token`` is the running segment's. ``noise`` makes pictures that code to many bytes. ``trace`` lists
+    ("step" | "cancelled" | "done", prompt); ``requests`` keeps what came.
     """
 
     model_id = "steps"
@@ -54,6 +54,7 @@ class StepGenerator:
         self.failures: dict[str, Callable[[], BaseException]] = {}
         self.fail_after_frames: int | None = None
         self.reached = threading.Semaphore(0)
+        self.token = CancellationToken()
         self._gate: threading.Semaphore | None = None
         self._frames = frames
         self._with_state = with_state
@@ -75,6 +76,7 @@ class StepGenerator:
         assert isinstance(request.prompt, str)
         assert cancel is not None
         self.requests.append(request)
+        self.token = cancel
         try:
             yield from self._stream(request, request.prompt, cancel)
         except BaseException:
@@ -284,7 +286,7 @@ class ThreadWorker:
         self.output = None
         self.pid = None
         self.killed = False
-        self.loop = WorkerLoop(self._theirs, lambda config, pool: build(), **settings)
+        self.loop = WorkerLoop(self._theirs, lambda boot: build(), **settings)
         self.thread = threading.Thread(target=self._run, name="thread-worker", daemon=True)
         self.thread.start()
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fastvideo.api.errors import CheckpointError
-from fastvideo.api.schema import GeneratorConfig, GpuPoolConfig
+from fastvideo.api.schema import GeneratorConfig, GpuPoolConfig, RequestLimits
 from fastvideo.entrypoints.streaming.mock_generator import MockGenerator
 from fastvideo.entrypoints.streaming.segment_events import SegmentCut, SegmentDone, SegmentFragment, SegmentProgress
 from fastvideo.entrypoints.streaming.worker import run_segment, worker_main
@@ -44,7 +44,7 @@ class Pool:
             self.worker.connection.sendall(buffer)
 
     def boot(self, *, warmup=None, model_path="mock:", heartbeat_s=60.0) -> list:
-        self.say(Boot(GeneratorConfig(model_path), GpuPoolConfig(), warmup, heartbeat_s))
+        self.say(Boot(GeneratorConfig(model_path), GpuPoolConfig(), RequestLimits(), warmup, heartbeat_s))
         return self.hears_until(Ready)
 
     def hears_until(self, kind, skip=Heartbeat) -> list:
@@ -224,7 +224,7 @@ def test_a_worker_that_cannot_start_says_why_and_ends(worker_of, error) -> None:
         raise error
 
     pool = worker_of(build)
-    pool.say(Boot(GeneratorConfig("mock:"), GpuPoolConfig()))
+    pool.say(Boot(GeneratorConfig("mock:"), GpuPoolConfig(), RequestLimits()))
     fault = pool.hears_until(BootFailed)[-1].fault
     assert fault.kind == ("CheckpointError" if isinstance(error, CheckpointError) else "GenerationFailed")
     assert "secret" not in fault.message
@@ -263,7 +263,7 @@ def test_worker_main_serves_a_connection() -> None:
     thread = threading.Thread(target=worker_main, args=(theirs,))
     thread.start()
     with ours, theirs:
-        for buffer in encode(Boot(GeneratorConfig("mock:"), GpuPoolConfig(), None, 60.0)):
+        for buffer in encode(Boot(GeneratorConfig("mock:"), GpuPoolConfig(), RequestLimits(), None, 60.0)):
             ours.sendall(buffer)
         assert list(MessageReader().feed(ours.recv(1000))) == [Ready("mock")]
         ours.shutdown(socket.SHUT_RDWR)

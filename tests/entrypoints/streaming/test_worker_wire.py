@@ -18,6 +18,7 @@ from fastvideo.api.schema import (
     GpuPoolConfig,
     InputConfig,
     OutputConfig,
+    RequestLimits,
     SamplingConfig,
 )
 from fastvideo.entrypoints.streaming.segment_events import (
@@ -97,6 +98,7 @@ messages = st.one_of(
         Boot,
         st.builds(GeneratorConfig, model_path=texts, engine=st.builds(EngineConfig, num_gpus=numbers)),
         st.builds(GpuPoolConfig, num_workers=st.none() | numbers),
+        st.builds(RequestLimits, max_num_frames=numbers),
         st.none() | jobs,
         floats,
     ),

@@ -1,0 +1,112 @@
+"""One turn of a session on whichever worker it gets: its job, and what comes back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from fastvideo.entrypoints.streaming.segment_events import SegmentFragment, SegmentInit, SegmentStarted
+from fastvideo.entrypoints.streaming.worker_messages import JobEvent, ResultDone, ResultFrames
+from fastvideo.entrypoints.streaming.worker_wire import Buffer
+
+
+class BegunAgain:
+    """The turn's worker died, and another one begins from the start."""
+
+
+TurnItem = JobEvent | ResultFrames | ResultDone | BegunAgain
+
+
+class WorkerTurn:
+    """Iterate for what the worker sends. ``buffers``: the encoded job; ``clock`` gives monotonic seconds.
+
+    ``consumed`` is called with the size of media that was read, or that nobody will read.
+    """
+
+    def __init__(
+        self,
+        session_id: str,
+        job_id: int,
+        *,
+        consumed: Callable[[WorkerTurn, int], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self.session_id = session_id
+        self.job_id = job_id
+        self.buffers: Sequence[Buffer] = ()
+        self.busy_s: float | None = None
+        #: The worker that has the job now.
+        self.worker: int | None = None
+        self.begun = 0
+        self.cancelled = False
+        self.abandoned = False
+        self._consumed = consumed
+        self._clock = clock
+        self._asked_s = clock()
+        self._items: deque[tuple[TurnItem, int]] = deque()
+        self._changed = asyncio.Event()
+        self._ended = False
+        self._error: Exception | None = None
+
+    def begin(self, worker: int) -> None:
+        """A worker got the job."""
+        self.worker = worker
+        self.begun += 1
+        if self.begun > 1:
+            # What the first worker sent and nobody read yet comes again from the second.
+            self._items.clear()
+            self._put(BegunAgain(), 0)
+
+    def put(self, item: JobEvent | ResultFrames | ResultDone) -> None:
+        """The worker sent something."""
+        size_bytes = 0
+        if isinstance(item, JobEvent):
+            event = item.event
+            if isinstance(event, SegmentInit | SegmentFragment):
+                size_bytes = len(event.data)
+            elif isinstance(event, SegmentStarted):
+                queue_ms = round((self._clock() - self._asked_s) * 1000.0, 3)
+                item = replace(item, event=replace(event, queue_ms=queue_ms))
+        if self.abandoned or self._ended:
+            self._consumed(self, size_bytes)
+        else:
+            self._put(item, size_bytes)
+
+    def end(self, error: Exception | None = None, busy_s: float | None = None) -> None:
+        """Nothing follows; with ``error``, reading raises it after what came before. The first end counts."""
+        if not self._ended:
+            self._ended, self._error, self.busy_s = True, error, busy_s
+            self._changed.set()
+
+    def abandon(self) -> None:
+        """Nobody reads the rest."""
+        self.abandoned = True
+        while self._items:
+            self._consumed(self, self._items.popleft()[1])
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing follows what came."""
+        return self._ended
+
+    def __aiter__(self) -> WorkerTurn:
+        return self
+
+    async def __anext__(self) -> TurnItem:
+        while not self._items:
+            if self._ended:
+                if self._error is not None:
+                    raise self._error
+                raise StopAsyncIteration
+            self._changed.clear()
+            await self._changed.wait()
+        item, size_bytes = self._items.popleft()
+        if size_bytes:
+            self._consumed(self, size_bytes)
+        return item
+
+    def _put(self, item: TurnItem, size_bytes: int) -> None:
+        self._items.append((item, size_bytes))
+        self._changed.set()
