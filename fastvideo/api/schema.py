@@ -276,7 +276,8 @@ class GpuPoolConfig(_Strict):
     ``conditioning_num_frames``: trailing frames that the next segment continues from (8k+1);
     ``conditioning_end_offset``: frames dropped at a segment's end before those are taken;
     ``sessions_per_worker``: sessions admitted per worker, whose segments take turns;
-    ``idle_yield_seconds``: a session idle for longer gives its place to one that waits.
+    ``idle_yield_seconds``: a session idle for longer gives its place to one that waits;
+    ``segment_timeout_seconds`` and ``worker_memory_gib`` (resident): a worker process beyond either is replaced.
     """
 
     num_workers: int | None = None
@@ -286,6 +287,8 @@ class GpuPoolConfig(_Strict):
     backend: Literal["auto", "in_process", "subprocess", "ray"] = "auto"
     sessions_per_worker: int = 4
     idle_yield_seconds: float = 20.0
+    segment_timeout_seconds: float = 600.0
+    worker_memory_gib: float | None = None
 
 
 @dataclass

@@ -18,12 +18,10 @@ SERVING_REASONS: Mapping[str, str] = {
     "streaming.stream_mode": "media is sent as fragmented MP4; a stream of JPEG pictures is not offered",
     "streaming.prompt.enabled": "prompt enhancement is not offered; prompts are used as they come",
     "streaming.safety.enabled": "no prompt classifier is built in; put one in front of the server",
-    "streaming.pool.backend": "the pool runs in the server's process",
-    "streaming.pool.num_workers": "the pool has one worker",
+    "streaming.pool.backend": "in_process and subprocess are, too; ray is not offered",
 }
 _SAME_AS_DEFAULT: Mapping[str, Collection[Any]] = {
-    "streaming.pool.backend": ("in_process",),
-    "streaming.pool.num_workers": (1,),
+    "streaming.pool.backend": ("in_process", "subprocess"),
 }
 
 
@@ -72,6 +70,7 @@ def _check_bounds(config: ServeConfig) -> None:
         "session_timeout_seconds",
         "generation_segment_cap",
         "max_sessions",
+        "pool.num_workers",
         "pool.sessions_per_worker",
         "pool.conditioning_num_frames",
         "warmup.timeout_seconds",
@@ -85,8 +84,18 @@ def _check_bounds(config: ServeConfig) -> None:
     for low, paths in ((1, at_least_one), (0, at_least_zero)):
         for path in paths:
             value = value_at(streaming, path)
-            if value < low:
+            if value is not None and value < low:
                 raise ConfigValidationError(f"streaming.{path}", f"expected at least {low}, got {value}")
+    for path in ("pool.segment_timeout_seconds", "pool.worker_memory_gib"):
+        value = value_at(streaming, path)
+        if value is not None and value <= 0:
+            raise ConfigValidationError(f"streaming.{path}", f"expected more than 0, got {value}")
+    if streaming.pool.backend == "in_process" and (streaming.pool.num_workers or 1) > 1:
+        raise ConfigValidationError(
+            "streaming.pool.num_workers",
+            f"the pool in the server's process has one worker, got {streaming.pool.num_workers}; "
+            "set streaming.pool.backend to subprocess",
+        )
     if (streaming.pool.conditioning_num_frames - 1) % 8:
         raise ConfigValidationError(
             "streaming.pool.conditioning_num_frames",

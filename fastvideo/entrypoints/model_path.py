@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
 from fastvideo.api.errors import CheckpointError, ConfigValidationError
@@ -35,6 +36,27 @@ def build_generator(
     from fastvideo.entrypoints.video_generator import VideoGenerator
 
     return VideoGenerator(config, pool=pool, limits=limits)
+
+
+def generator_defaults(config: GeneratorConfig) -> Mapping[str, Any]:
+    """The request values that the generator's preset prefers, without building it.
+
+    Raises ConfigValidationError for a setting that it could not honour, CheckpointError for a model that is not there.
+    """
+    if config.model_path.startswith("mock:"):
+        build_generator(config)
+        return {}
+    from fastvideo.pipelines.basic.ltx2.presets import select_preset
+    from fastvideo.pipelines.basic.ltx2.support import check_generator_config
+
+    check_generator_config(config)
+    if config.model_path.startswith("tiny:"):
+        # Made on first use, by whoever builds the generator.
+        parse_tiny(config.model_path)
+    else:
+        local_checkpoint(config.model_path)
+    pipeline = config.pipeline
+    return select_preset(config.model_path, pipeline.preset, pipeline.preset_version).defaults
 
 
 def local_checkpoint(model_path: str) -> Path:

@@ -15,13 +15,30 @@ def test_the_defaults_are_offered():
 
 
 @pytest.mark.parametrize(
+    "pool",
+    [
+        {"backend": "in_process"},
+        {"backend": "in_process", "num_workers": 1},
+        {"backend": "subprocess"},
+        {"backend": "subprocess", "num_workers": 4, "worker_memory_gib": 64.0},
+        {"num_workers": 2},
+    ],
+)
+def test_workers_in_this_process_and_in_others_are_offered(pool):
+    check_serve_config(serve_config(pool=pool))
+
+
+@pytest.mark.parametrize(
     ("streaming", "path"),
     [
         ({"stream_mode": "legacy_jpeg"}, "streaming.stream_mode"),
         ({"prompt": {"enabled": True}}, "streaming.prompt.enabled"),
         ({"safety": {"enabled": True}}, "streaming.safety.enabled"),
         ({"pool": {"backend": "ray"}}, "streaming.pool.backend"),
-        ({"pool": {"num_workers": 2}}, "streaming.pool.num_workers"),
+        ({"pool": {"num_workers": 0}}, "streaming.pool.num_workers"),
+        ({"pool": {"num_workers": 2, "backend": "in_process"}}, "streaming.pool.num_workers"),
+        ({"pool": {"segment_timeout_seconds": 0.0}}, "streaming.pool.segment_timeout_seconds"),
+        ({"pool": {"worker_memory_gib": -1.0}}, "streaming.pool.worker_memory_gib"),
         ({"pool": {"conditioning_num_frames": 8}}, "streaming.pool.conditioning_num_frames"),
         ({"max_sessions": 0}, "streaming.max_sessions"),
         ({"queue": {"max_length": -1}}, "streaming.queue.max_length"),

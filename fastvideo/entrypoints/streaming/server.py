@@ -19,6 +19,7 @@ from starlette.datastructures import Address, Headers
 from starlette.responses import PlainTextResponse
 
 import fastvideo
+from fastvideo.api.errors import ConfigValidationError
 from fastvideo.api.schema import ServeConfig
 from fastvideo.api.session_presets import load_session_presets
 from fastvideo.entrypoints.streaming import metrics
@@ -27,6 +28,7 @@ from fastvideo.entrypoints.streaming.gpu_pool import GpuPool, InProcessGpuPool
 from fastvideo.entrypoints.streaming.health import build_health_router
 from fastvideo.entrypoints.streaming.opening import limits_on_the_wire
 from fastvideo.entrypoints.streaming.page import PageHeaders, mount_page
+from fastvideo.entrypoints.streaming.pool_choice import subprocess_pool, usable_devices, wants_processes
 from fastvideo.entrypoints.streaming.protocol import ErrorMessage, encode_server_message
 from fastvideo.entrypoints.streaming.runner import FAREWELL_S, SessionRunner
 from fastvideo.entrypoints.streaming.segment_requests import operator_requests
@@ -56,19 +58,29 @@ def build_app(
     pool: GpuPool | None = None,
     session_store: SessionStore | None = None,
 ) -> FastAPI:
-    """The streaming server around a generator, or around a pool of one's own.
+    """The streaming server around a generator, around a pool of one's own, or around the worker processes that
+    ``streaming.pool`` selects when neither is given.
 
-    Raises ValueError without a ``streaming`` block, and unless exactly one of generator and pool is given.
+    Raises ValueError without a ``streaming`` block, for both a generator and a pool, for neither without worker
+    processes, and ConfigValidationError when a generator of this process shall run in others.
     """
     streaming = serve_config.streaming
     if streaming is None:
         raise ValueError("the streaming server needs a serve config with a 'streaming' block")
-    if (generator is None) == (pool is None):
+    if generator is not None and streaming.pool.backend == "subprocess":
+        raise ConfigValidationError(
+            "streaming.pool.backend", "worker processes build their own generator; pass none, or use in_process"
+        )
+    devices = usable_devices(serve_config)
+    processes = generator is None and pool is None and wants_processes(serve_config, devices)
+    if not processes and (generator is None) == (pool is None):
         raise ValueError("pass either a generator or a pool, and not both")
     store = session_store if session_store is not None else getattr(pool, "session_store", None)
     if store is None:
         store = InMemorySessionStore()
-    if pool is None:
+    if processes:
+        pool = subprocess_pool(serve_config, devices, session_store=store)
+    elif pool is None:
         assert generator is not None
         pool = InProcessGpuPool(
             generator,
@@ -274,14 +286,15 @@ def serve(app: FastAPI, title: str, *, host: str, port: int) -> None:
 
 
 def run_server(serve_config: ServeConfig, *, generator: SegmentGenerator | None = None) -> None:
-    """Serve on ``server.host`` and ``server.port`` until interrupted; builds the generator unless one is given.
+    """Serve on ``server.host`` and ``server.port`` until interrupted. Unless a generator is given, one is built, here or
+    in worker processes, as ``streaming.pool`` says.
 
     Raises ValueError without a ``streaming`` block.
     """
     if serve_config.streaming is None:
         raise ValueError("the streaming server needs a serve config with a 'streaming' block")
     built = None
-    if generator is None:
+    if generator is None and not wants_processes(serve_config, usable_devices(serve_config)):
         from fastvideo.entrypoints.model_path import build_generator
 
         streaming = serve_config.streaming

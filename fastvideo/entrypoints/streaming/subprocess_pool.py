@@ -12,8 +12,9 @@ import functools
 import itertools
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -64,9 +65,10 @@ class SubprocessGpuPool(GpuPool):
     """One process per entry of ``devices``, which names the GPUs that it may see (none: it uses the CPU).
 
     ``pool_config``: sessions admitted per worker, and how soon an idle one yields; ``warmup``: what each worker
-    generates before it is ready; ``limits``: what a worker may take before it is ended, ``request_limits``: what a request may; ``retry_s``: how long a segment
-    whose worker died may wait for another; ``heartbeat_s`` between signs of life. ``launch`` starts a worker, ``clock``
-    gives monotonic seconds, and the rest is as for the pool in the server's process.
+    generates before it is ready; ``limits``: what a worker may take before it is ended; ``request_limits``: what a
+    request may ask for; ``request_defaults``: what the model's preset prefers; ``retry_s``: how long a segment whose
+    worker died may wait for another; ``heartbeat_s`` between signs of life. ``launch`` starts a worker, ``clock`` gives
+    monotonic seconds, and the rest is as for the pool in the server's process.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class SubprocessGpuPool(GpuPool):
         devices: Sequence[Sequence[str]] | None = None,
         limits: Limits | None = None,
         request_limits: RequestLimits | None = None,
+        request_defaults: Mapping[str, Any] = MappingProxyType({}),
         queue_length: int = 256,
         expected_segments: int = 6,
         retry_s: float = _RETRY_S,
@@ -89,6 +92,7 @@ class SubprocessGpuPool(GpuPool):
         settings = pool_config or GpuPoolConfig()
         found = devices if devices is not None else [()] * (settings.num_workers or 1)
         self.session_store = session_store
+        self.request_defaults = request_defaults
         job = warmup.job if warmup is not None else None
         self._boot = Boot(generator_config, settings, request_limits or RequestLimits(), job, heartbeat_s)
         self._per_worker = settings.sessions_per_worker
