@@ -286,8 +286,8 @@ def serve(app: FastAPI, title: str, *, host: str, port: int) -> None:
 
 
 def run_server(serve_config: ServeConfig, *, generator: SegmentGenerator | None = None) -> None:
-    """Serve on ``server.host`` and ``server.port`` until interrupted. Unless a generator is given, one is built, in this
-    process or in worker processes, as ``streaming.pool`` says.
+    """Serve on ``server.host`` and ``server.port`` until interrupted. Unless a generator is given, ``streaming.pool`` says
+    whether it is built in this process or in worker processes.
 
     Raises ValueError without a ``streaming`` block.
     """

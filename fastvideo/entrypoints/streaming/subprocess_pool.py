@@ -41,6 +41,7 @@ from fastvideo.entrypoints.streaming.worker_messages import (
     Consumed,
     JobEnded,
     JobEvent,
+    JobTaken,
     Message,
     Ready,
     ResultDone,
@@ -57,6 +58,7 @@ logger = logging.getLogger(__name__)
 
 _RETRY_S = 10.0
 _MEMORY_POLL_S = 0.5
+_MOST_BEGINNINGS = 8
 _END_S = 5.0
 _WARMUP_NAMES = ("first_ms", "continued_ms")
 
@@ -265,6 +267,9 @@ class SubprocessGpuPool(GpuPool):
         now_s = self._clock()
         self._supervisor.heard(worker.index, now_s)
         match message:
+            case JobTaken() if worker.has(message.job_id):
+                assert worker.turn is not None
+                worker.turn.taken += 1
             case JobEvent() | ResultFrames() | ResultDone() if worker.has(message.job_id):
                 assert worker.turn is not None
                 worker.turn.put(message)
@@ -311,7 +316,8 @@ class SubprocessGpuPool(GpuPool):
             return
         if turn.cancelled:
             turn.end(_cancelled())
-        elif turn.begun > 1:
+        elif turn.taken > 1 or turn.begun > _MOST_BEGINNINGS:
+            # A worker that was dead already when it got the job does not count, or not for ever.
             turn.end(GenerationFailed("two workers died of the segment"))
         else:
             asyncio.get_running_loop().call_later(self._retry_s, self._give_up, turn)

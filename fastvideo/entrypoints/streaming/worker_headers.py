@@ -89,6 +89,10 @@ class BootFailedHeader(Header, tag="boot_failed"):
     fault: FaultHeader
 
 
+class TakenHeader(Header, tag="taken"):
+    job_id: _Id
+
+
 class StartedHeader(Header, tag="started"):
     job_id: _Id
     total_steps: _Count
@@ -157,6 +161,7 @@ AnyHeader: TypeAlias = (
     | WarmedUpHeader
     | ReadyHeader
     | BootFailedHeader
+    | TakenHeader
     | StartedHeader
     | ProgressHeader
     | InitHeader

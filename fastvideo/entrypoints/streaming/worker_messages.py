@@ -99,6 +99,13 @@ class BootFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class JobTaken:
+    """The worker begins with a job: if it dies now, that may be the job's doing."""
+
+    job_id: int
+
+
+@dataclass(frozen=True, slots=True)
 class JobEvent:
     """One event of a segment."""
 
@@ -132,5 +139,7 @@ class JobEnded:
 
 
 ToWorker: TypeAlias = Boot | RunSegment | RunRequest | Cancel | Consumed
-FromWorker: TypeAlias = Heartbeat | WarmedUp | Ready | BootFailed | JobEvent | ResultFrames | ResultDone | JobEnded
+FromWorker: TypeAlias = (
+    Heartbeat | WarmedUp | Ready | BootFailed | JobTaken | JobEvent | ResultFrames | ResultDone | JobEnded
+)
 Message: TypeAlias = ToWorker | FromWorker

@@ -44,6 +44,7 @@ from fastvideo.entrypoints.streaming.worker_messages import (
     Heartbeat,
     JobEnded,
     JobEvent,
+    JobTaken,
     Message,
     Ready,
     ResultDone,
@@ -207,6 +208,7 @@ class WorkerLoop:
         started_s = time.monotonic()
         try:
             job.cancel.raise_if_cancelled()
+            self._send(JobTaken(job.id))
             if isinstance(job.work, SegmentJob):
                 with contextlib.closing(run_segment(generator, job.work, job.cancel)) as events:
                     for event in events:

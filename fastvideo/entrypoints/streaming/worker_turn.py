@@ -39,7 +39,9 @@ class WorkerTurn:
         self.busy_s: float | None = None
         #: The worker that has the job now.
         self.worker: int | None = None
+        #: How often it was given to a worker, and how often one began with it.
         self.begun = 0
+        self.taken = 0
         self.cancelled = False
         self.abandoned = False
         self._consumed = consumed

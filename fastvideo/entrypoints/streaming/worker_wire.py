@@ -59,6 +59,7 @@ from fastvideo.entrypoints.streaming.worker_headers import (
     RunRequestHeader,
     RunSegmentHeader,
     StartedHeader,
+    TakenHeader,
     WarmedUpHeader,
     decode_header,
     encode_header,
@@ -72,6 +73,7 @@ from fastvideo.entrypoints.streaming.worker_messages import (
     Heartbeat,
     JobEnded,
     JobEvent,
+    JobTaken,
     Message,
     Ready,
     ResultDone,
@@ -193,6 +195,8 @@ def _take_apart(message: Message) -> tuple[AnyHeader, Sequence[Buffer]]:
             return ReadyHeader(model_id=message.model_id), []
         case BootFailed():
             return BootFailedHeader(fault=_fault_apart(message.fault)), []
+        case JobTaken():
+            return TakenHeader(job_id=message.job_id), []
         case JobEvent():
             return _event_apart(message.job_id, message.event)
         case ResultFrames():
@@ -243,6 +247,8 @@ def _put_together(header: AnyHeader, buffers: list[bytes]) -> Message:
             return WarmedUp(header.generation_ms)
         case ReadyHeader():
             return Ready(header.model_id)
+        case TakenHeader():
+            return JobTaken(header.job_id)
         case BootFailedHeader():
             return BootFailed(_fault_together(header.fault))
         case EndedHeader():

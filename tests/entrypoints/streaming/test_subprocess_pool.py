@@ -102,6 +102,20 @@ async def test_a_segment_whose_worker_dies_goes_on_elsewhere_and_is_seen_once(fa
         assert len(launch.workers) == workers + 1
 
 
+async def test_a_worker_that_was_dead_already_when_it_got_the_job_is_not_held_against_the_job(fakes) -> None:
+    launch = Threads(fakes, lambda _: fakes.StepGenerator())
+    async with pool_of(launch, workers=3) as pool:
+        await pool.start()
+        await pool.acquire("a")
+        events = []
+        async for event in pool.stream("a", fakes.job()):
+            events.append(event)
+            if isinstance(event, SegmentInit) and len(launch.workers) == 3:
+                for worker in launch.workers:
+                    worker.kill()
+        assert media(events) == media(run_segment(fakes.StepGenerator(), fakes.job(), fakes.token()))
+
+
 async def test_a_result_whose_worker_dies_is_made_again_and_whole(fakes) -> None:
     launch = Threads(fakes, lambda _: fakes.WholeGenerator())
 
@@ -294,17 +308,15 @@ async def test_many_sessions_over_four_workers_finish_in_fair_order(fakes) -> No
 
         async def session(name: str) -> None:
             await pool.acquire(name)
-            for _ in range(3):
+            for _ in range(2):
                 await consume(pool, name, fakes.job(name, width=32, height=32, num_inference_steps=1))
                 finished.append(name)
 
         await asyncio.gather(*(session(f"s{number}") for number in range(50)))
-    # Nobody is a whole round ahead of anybody: the third segments come after all of the first ones.
-    counts: dict[str, int] = dict.fromkeys({*finished}, 0)
-    for name in finished:
-        counts[name] += 1
-        assert max(counts.values()) - min(counts.values()) <= 2
-    assert set(counts.values()) == {3}
+    # With four workers at most four turns overlap, so nobody gets a second one long before everybody had a first.
+    assert len(finished) == 100
+    assert len(set(finished[:45])) == 45
+    assert len(set(finished[-45:])) == 45
 
 
 async def test_a_reader_that_is_too_slow_loses_its_segment_and_not_the_worker(fakes) -> None:

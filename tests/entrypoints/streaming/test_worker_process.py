@@ -21,6 +21,7 @@ from fastvideo.entrypoints.streaming.worker_messages import (
     Heartbeat,
     JobEnded,
     JobEvent,
+    JobTaken,
     Ready,
     ResultDone,
     ResultFrames,
@@ -59,7 +60,7 @@ class Pool:
     def events(self, job_id: int) -> tuple[list, JobEnded]:
         *heard, ended = self.hears_until(JobEnded)
         assert {message.job_id for message in [*heard, ended]} == {job_id}
-        return [message.event for message in heard], ended
+        return [message.event for message in heard if not isinstance(message, JobTaken)], ended
 
     def _read(self) -> Iterator:
         reader = MessageReader()
@@ -176,7 +177,8 @@ def test_a_result_comes_back_with_its_frames_in_pieces(worker_of, fakes) -> None
     pool = worker_of(fakes.WholeGenerator())
     pool.boot()
     pool.say(RunRequest(5, fakes.request()))
-    *parts, done, ended = pool.hears_until(JobEnded)
+    taken, *parts, done, ended = pool.hears_until(JobEnded)
+    assert taken == JobTaken(5)
     assert all(isinstance(part, ResultFrames) for part in parts)
     frames = np.concatenate([part.frames for part in parts])
     assert frames.shape == (8, 64, 64, 3)
@@ -196,6 +198,7 @@ def test_media_that_nobody_reads_is_not_sent_beyond_the_window(worker_of, fakes)
     # A reader that keeps up gets all of it.
     pool.say(RunSegment(2, fakes.job()))
     received = 0
+    pool.hears_until(JobTaken)
     while not isinstance(message := pool.hears_until((JobEvent, JobEnded))[-1], JobEnded):
         if isinstance(message.event, SegmentFragment):
             received += len(message.event.data)

@@ -40,6 +40,7 @@ from fastvideo.entrypoints.streaming.worker_messages import (
     Heartbeat,
     JobEnded,
     JobEvent,
+    JobTaken,
     Ready,
     ResultDone,
     ResultFrames,
@@ -110,6 +111,7 @@ messages = st.one_of(
     st.builds(WarmedUp, floats),
     st.builds(Ready, st.none() | texts),
     st.builds(BootFailed, faults),
+    st.builds(JobTaken, ids),
     st.builds(JobEvent, ids, events),
     st.builds(JobEnded, ids, st.none() | floats, st.none() | faults),
 )
