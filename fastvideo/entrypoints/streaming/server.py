@@ -286,8 +286,9 @@ def serve(app: FastAPI, title: str, *, host: str, port: int) -> None:
 
 
 def run_server(serve_config: ServeConfig, *, generator: SegmentGenerator | None = None) -> None:
-    """Serve on ``server.host`` and ``server.port`` until interrupted. Unless a generator is given, ``streaming.pool`` says
-    whether it is built in this process or in worker processes.
+    """Serve on ``server.host`` and ``server.port`` until interrupted.
+
+    Without a generator one is built: here, or in worker processes where ``streaming.pool`` asks for them.
 
     Raises ValueError without a ``streaming`` block.
     """

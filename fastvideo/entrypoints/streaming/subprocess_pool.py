@@ -24,43 +24,30 @@ from fastvideo.api.errors import GenerationCancelled, GenerationFailed
 from fastvideo.api.schema import GenerationRequest, GeneratorConfig, GpuPoolConfig, RequestLimits
 from fastvideo.entrypoints.streaming.admission import Admission
 from fastvideo.entrypoints.streaming.pool_base import GpuPool, OnPlace, PoolAssignment, PoolHealth, PoolUnavailable
-from fastvideo.entrypoints.streaming.process_memory import resident_bytes
 from fastvideo.entrypoints.streaming.replay import Replay
 from fastvideo.entrypoints.streaming.segment_events import SegmentEvent, SegmentJob
 from fastvideo.entrypoints.streaming.session_store import SessionStore
 from fastvideo.entrypoints.streaming.turn_queue import TurnQueue
 from fastvideo.entrypoints.streaming.waiting_room import WaitingRoom
-from fastvideo.entrypoints.streaming.warmup import Warmup, WarmupReport
-from fastvideo.entrypoints.streaming.worker_faults import error_of
+from fastvideo.entrypoints.streaming.warmup import Warmup
+from fastvideo.entrypoints.streaming.worker_fleet import WorkerFleet
 from fastvideo.entrypoints.streaming.worker_launch import Launch, launch_worker
-from fastvideo.entrypoints.streaming.worker_link import WorkerLink
 from fastvideo.entrypoints.streaming.worker_messages import (
     Boot,
-    BootFailed,
-    Cancel,
-    Consumed,
-    JobEnded,
     JobEvent,
-    JobTaken,
-    Message,
-    Ready,
     ResultDone,
     ResultFrames,
     RunRequest,
     RunSegment,
-    WarmedUp,
 )
-from fastvideo.entrypoints.streaming.worker_supervisor import Action, Booting, Busy, Limits, Spawn, Supervisor
+from fastvideo.entrypoints.streaming.worker_supervisor import Limits
 from fastvideo.entrypoints.streaming.worker_turn import BegunAgain, TurnItem, WorkerTurn
-from fastvideo.entrypoints.streaming.worker_wire import Buffer, encode
+from fastvideo.entrypoints.streaming.worker_wire import encode
 
 logger = logging.getLogger(__name__)
 
 _RETRY_S = 10.0
-_MEMORY_POLL_S = 0.5
 _MOST_BEGINNINGS = 8
-_END_S = 5.0
-_WARMUP_NAMES = ("first_ms", "continued_ms")
 
 
 class SubprocessGpuPool(GpuPool):
@@ -95,15 +82,19 @@ class SubprocessGpuPool(GpuPool):
         found = devices if devices is not None else [()] * (settings.num_workers or 1)
         self.session_store = session_store
         self.request_defaults = request_defaults
-        job = warmup.job if warmup is not None else None
-        self._boot = Boot(generator_config, settings, request_limits or RequestLimits(), job, heartbeat_s)
         self._per_worker = settings.sessions_per_worker
         self._retry_s = retry_s
-        self._launch = launch
         self._clock = clock
-        self._workers = [_Worker(index, names, warmup is not None) for index, names in enumerate(found)]
-        self._limits = limits or Limits()
-        self._supervisor = Supervisor(len(self._workers), self._limits)
+        job = warmup.job if warmup is not None else None
+        self._fleet = WorkerFleet(
+            Boot(generator_config, settings, request_limits or RequestLimits(), job, heartbeat_s),
+            found,
+            limits=limits or Limits(),
+            launch=launch,
+            on_change=self._after_change,
+            on_lost=self._do_again,
+            clock=clock,
+        )
         self._queue = TurnQueue()
         self._turns: dict[str, WorkerTurn] = {}
         self._homes: dict[str, int] = {}
@@ -115,9 +106,7 @@ class SubprocessGpuPool(GpuPool):
             segments_per_lease=expected_segments,
         )
         self._room = WaitingRoom(self._admission, assign=self._assign, clock=clock)
-        self._due = asyncio.Event()
         self._settled = asyncio.Event()
-        self._supervising: asyncio.Task[None] | None = None
         self._closed = False
 
     # --- admission
@@ -137,7 +126,7 @@ class SubprocessGpuPool(GpuPool):
         timeout: float | None = None,  # noqa: ASYNC109
         on_place: OnPlace | None = None,
     ) -> PoolAssignment:
-        if self._closed or self._supervisor.hopeless:
+        if self._closed or self._fleet.hopeless:
             raise _unavailable()
         return await self._room.join(session_id, timeout=timeout, on_place=on_place)
 
@@ -150,11 +139,10 @@ class SubprocessGpuPool(GpuPool):
         self._room.leave(session_id)
 
     def _assign(self, session_id: str) -> PoolAssignment:
-        alive = [worker.index for worker in self._workers if self._supervisor.alive(worker.index)]
         homes = list(self._homes.values())
-        home = min(alive or range(len(self._workers)), key=lambda index: (homes.count(index), index))
+        home = min(self._fleet.alive or range(len(self._fleet)), key=lambda index: (homes.count(index), index))
         self._homes[session_id] = home
-        return PoolAssignment(home, self._workers[home].name, self._clock())
+        return PoolAssignment(home, self._fleet.name(home), self._clock())
 
     # --- turns
 
@@ -196,7 +184,7 @@ class SubprocessGpuPool(GpuPool):
             raise _unavailable()
         loop = asyncio.get_running_loop()
         job_id = next(self._job_ids)
-        turn = WorkerTurn(session_id, job_id, consumed=self._consumed, clock=self._clock)
+        turn = WorkerTurn(session_id, job_id, consumed=self._fleet.consumed, clock=self._clock)
         self._turns[session_id] = turn
         self._room.started(session_id)
         try:
@@ -216,29 +204,21 @@ class SubprocessGpuPool(GpuPool):
 
     def _ask(self, turn: WorkerTurn, *, first: bool = False) -> None:
         self._queue.ask(turn.session_id, home=self._homes.get(turn.session_id), first=first)
-        if self._supervisor.hopeless:
+        if self._fleet.hopeless:
             self._give_up(turn)
         self._give_turns()
 
     def _give_turns(self) -> None:
-        now_s = self._clock()
-        for session_id, index in self._queue.take(self._supervisor.ready):
-            turn, worker = self._turns[session_id], self._workers[index]
-            self._supervisor.leased(index, now_s)
+        for session_id, index in self._queue.take(self._fleet.ready):
             self._homes[session_id] = index
-            worker.turn = turn
-            turn.begin(index)
-            worker.send(turn.buffers)
-        self._due.set()
+            self._fleet.give(index, self._turns[session_id])
 
     def _cancel(self, turn: WorkerTurn) -> None:
         if turn.cancelled or turn.ended:
             return
         turn.cancelled = True
         if turn.worker is not None:
-            self._workers[turn.worker].send(encode(Cancel(turn.job_id)))
-            self._supervisor.cancelled(turn.worker, self._clock())
-            self._due.set()
+            self._fleet.cancel(turn)
             return
         if self._queue_has(turn):
             self._queue.leave(turn.session_id)
@@ -257,60 +237,6 @@ class SubprocessGpuPool(GpuPool):
     def _queue_has(self, turn: WorkerTurn) -> bool:
         return self._turns.get(turn.session_id) is turn and turn.session_id in self._queue
 
-    def _consumed(self, turn: WorkerTurn, size_bytes: int) -> None:
-        if turn.worker is not None and size_bytes:
-            self._workers[turn.worker].send(encode(Consumed(turn.job_id, size_bytes)))
-
-    # --- what workers say
-
-    def _heard(self, worker: _Worker, message: Message) -> None:
-        now_s = self._clock()
-        self._supervisor.heard(worker.index, now_s)
-        match message:
-            case JobTaken() if worker.has(message.job_id):
-                assert worker.turn is not None
-                worker.turn.taken += 1
-            case JobEvent() | ResultFrames() | ResultDone() if worker.has(message.job_id):
-                assert worker.turn is not None
-                worker.turn.put(message)
-            case JobEnded() if worker.has(message.job_id):
-                assert worker.turn is not None
-                turn, worker.turn = worker.turn, None
-                turn.worker = None
-                turn.end(None if message.fault is None else error_of(message.fault), message.busy_s)
-                self._supervisor.finished(worker.index, now_s)
-                self._give_turns()
-            case WarmedUp():
-                name = _WARMUP_NAMES[min(len(worker.report.timings_ms), len(_WARMUP_NAMES) - 1)]
-                worker.report.timings_ms[name] = message.generation_ms
-            case BootFailed():
-                worker.report.error = message.fault.message
-            case Ready():
-                worker.report.success, worker.report.error = True, None
-                worker.model_id = message.model_id
-                self.model_id = message.model_id
-                self._supervisor.booted(worker.index, now_s)
-                logger.info("%s is ready (process %s)", worker.name, worker.pid)
-                self._after_change()
-
-    def _lost(self, worker: _Worker, reason: str) -> None:
-        """A worker is gone, or has to go: its job is done again elsewhere, and another process takes its place."""
-        if self._closed or worker.link is None:
-            return
-        booting = isinstance(self._supervisor.state(worker.index), Booting)
-        self._supervisor.died(worker.index, self._clock())
-        logger.warning("%s (process %s) is replaced: %s", worker.name, worker.pid, worker.report.error or reason)
-        if booting:
-            worker.report.success = False
-            worker.report.error = worker.report.error or reason
-        worker.ending = asyncio.create_task(worker.link.end())
-        worker.link = None
-        turn, worker.turn = worker.turn, None
-        if turn is not None:
-            turn.worker = None
-            self._do_again(turn)
-        self._after_change()
-
     def _do_again(self, turn: WorkerTurn) -> None:
         if turn.abandoned or turn.ended:
             return
@@ -324,16 +250,16 @@ class SubprocessGpuPool(GpuPool):
             self._ask(turn, first=True)
 
     def _after_change(self) -> None:
-        """Workers came or went: so do the places of sessions."""
+        """Workers came, went or became free."""
         if self._closed:
             return
-        supervisor = self._supervisor
-        self._room.set_slots(self._alive * self._per_worker)
-        if supervisor.hopeless:
+        self.model_id = self._fleet.model_id
+        self._room.set_slots(len(self._fleet.alive) * self._per_worker)
+        if self._fleet.hopeless:
             self._room.fail(_unavailable)
             for turn in list(self._turns.values()):
                 self._give_up(turn)
-        if all(supervisor.alive(worker.index) or supervisor.resting(worker.index) for worker in self._workers):
+        if self._fleet.settled:
             self._settled.set()
         self._give_turns()
 
@@ -341,68 +267,8 @@ class SubprocessGpuPool(GpuPool):
 
     async def start(self) -> None:
         """Start the workers; returns when each is ready, or has failed so often that it is left alone for a while."""
-        if self._supervising is None and not self._closed:
-            self._supervising = asyncio.create_task(self._supervise(), name="worker-supervisor")
-            self._supervising.add_done_callback(_tell_failure)
+        self._fleet.start()
         await self._settled.wait()
-
-    async def _supervise(self) -> None:
-        while True:
-            self._due.clear()
-            for action in [*self._supervisor.due(self._clock()), *self._too_large()]:
-                self._act(action)
-            wait_s = max(0.0, self._supervisor.next_due_s() - self._clock())
-            if self._limits.memory_bytes is not None:
-                wait_s = min(wait_s, _MEMORY_POLL_S)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(wait_s):
-                    await self._due.wait()
-
-    def _too_large(self) -> list[Action]:
-        actions: list[Action] = []
-        if self._limits.memory_bytes is not None:
-            for worker in self._workers:
-                held_bytes = resident_bytes(worker.pid) if worker.pid is not None else None
-                if held_bytes is not None:
-                    actions += self._supervisor.measured(worker.index, held_bytes, self._clock())
-        return actions
-
-    def _act(self, action: Action) -> None:
-        worker = self._workers[action.worker]
-        if isinstance(action, Spawn):
-            worker.starting = asyncio.create_task(self._start(worker, worker.starting), name=f"start-{worker.name}")
-        else:
-            self._lost(worker, action.reason)
-
-    async def _start(self, worker: _Worker, before: asyncio.Task[None] | None) -> None:
-        """Give a worker a process, once there is nothing left of the one before."""
-        for task in (before, worker.ending):
-            if task is not None:
-                await asyncio.wait({task})
-        if worker.link is not None:
-            return
-        worker.report = WarmupReport(worker.report.enabled)
-        try:
-            launched = await asyncio.to_thread(self._launch, worker.index, worker.devices, len(self._workers))
-        except Exception:
-            # The task's boundary: what cannot be started now may be later.
-            logger.exception("%s cannot be started", worker.name)
-            self._supervisor.died(worker.index, self._clock())
-            self._after_change()
-            return
-        link = WorkerLink(
-            worker.name,
-            launched,
-            on_message=lambda message: self._heard(worker, message),
-            on_gone=lambda reason: self._lost(worker, reason),
-        )
-        await link.open()
-        if self._closed or not isinstance(self._supervisor.state(worker.index), Booting):
-            # Its time to boot ran out while it was started.
-            await link.end()
-            return
-        worker.link = link
-        link.send(encode(self._boot))
 
     async def shutdown(self) -> None:
         if self._closed:
@@ -410,26 +276,12 @@ class SubprocessGpuPool(GpuPool):
         self._closed = True
         self._settled.set()
         self._room.close()
-        if self._supervising is not None:
-            self._supervising.cancel()
-            await asyncio.wait({self._supervising})
         for turn in self._turns.values():
             turn.end(_unavailable())
         self._room.fail(_unavailable)
-        tasks = [task for worker in self._workers for task in (worker.starting, worker.ending) if task is not None]
-        for worker in self._workers:
-            if worker.link is not None:
-                tasks.append(asyncio.create_task(worker.link.end(grace_s=_END_S)))
-                worker.link, worker.turn = None, None
-        if tasks:
-            await asyncio.wait(tasks)
+        await self._fleet.shutdown()
 
     # --- health
-
-    @property
-    def _alive(self) -> int:
-        counts = self._supervisor.counts()
-        return 0 if self._closed else counts.ready + counts.busy
 
     @property
     def turns_waiting(self) -> int:
@@ -439,12 +291,12 @@ class SubprocessGpuPool(GpuPool):
     @property
     def ready(self) -> bool:
         """Whether a session that comes now would be served."""
-        return self._alive > 0
+        return bool(self._fleet.alive)
 
     def health(self) -> PoolHealth:
         return PoolHealth(
-            total_workers=len(self._workers),
-            available_workers=min(self._alive, self._admission.free_slots),
+            total_workers=len(self._fleet),
+            available_workers=min(len(self._fleet.alive), self._admission.free_slots),
             active_sessions=self._admission.leases,
             queued_sessions=self._admission.waiting,
         )
@@ -454,60 +306,20 @@ class SubprocessGpuPool(GpuPool):
         health = self.health()
         homes = list(self._homes.values())
         workers = {}
-        for worker in self._workers:
-            alive = not self._closed and self._supervisor.alive(worker.index)
-            report = worker.report
-            workers[str(worker.index)] = {
-                "ready": alive,
-                "available": alive and health.available_workers > 0,
-                "client_count": homes.count(worker.index),
-                "current_model_id": worker.model_id if alive else None,
-                "process_alive": not self._closed and worker.link is not None,
-                "busy": isinstance(self._supervisor.state(worker.index), Busy),
-                "warmup_enabled": report.enabled,
-                "warmup_success": report.success if report.enabled else None,
-                "warmup_error": report.error,
-                "warmup_timings": dict(report.timings_ms),
-            }
-        warmed = [worker.report for worker in self._workers]
+        for index in range(len(self._fleet)):
+            found = self._fleet.status(index)
+            available = found["ready"] and health.available_workers > 0
+            workers[str(index)] = {**found, "available": available, "client_count": homes.count(index)}
+        reports = self._fleet.reports
         return {
             "total_gpus": health.total_workers,
             "available_gpus": health.available_workers,
             "queue_size": health.queued_sessions,
-            "warmup_enabled": any(report.enabled for report in warmed),
-            "warmup_successful_gpus": sum(report.enabled and report.success is True for report in warmed),
-            "warmup_failed_gpus": sum(report.success is False for report in warmed),
+            "warmup_enabled": any(report.enabled for report in reports),
+            "warmup_successful_gpus": sum(report.enabled and report.success is True for report in reports),
+            "warmup_failed_gpus": sum(report.success is False for report in reports),
             "gpu_status": workers,
         }
-
-
-class _Worker:
-    """One of the pool's workers, whichever process it has at the time."""
-
-    def __init__(self, index: int, devices: Sequence[str], warms_up: bool) -> None:
-        self.index = index
-        self.name = f"worker-{index}"
-        self.devices = devices
-        self.report = WarmupReport(warms_up)
-        self.model_id: str | None = None
-        self.link: WorkerLink | None = None
-        self.turn: WorkerTurn | None = None
-        self.starting: asyncio.Task[None] | None = None
-        self.ending: asyncio.Task[None] | None = None
-
-    @property
-    def pid(self) -> int | None:
-        """The process, while there is one."""
-        return self.link.pid if self.link is not None else None
-
-    def has(self, job_id: int) -> bool:
-        """Whether this is the worker's job."""
-        return self.turn is not None and self.turn.job_id == job_id
-
-    def send(self, buffers: Sequence[Buffer]) -> None:
-        """Send an encoded message, if there is a process to take it."""
-        if self.link is not None:
-            self.link.send(buffers)
 
 
 def _cancelled() -> GenerationCancelled:
@@ -522,8 +334,3 @@ def _call_soon(loop: asyncio.AbstractEventLoop, callback: Callable[[WorkerTurn],
     # The loop may be closed by the time that somebody cancels.
     with contextlib.suppress(RuntimeError):
         loop.call_soon_threadsafe(callback, turn)
-
-
-def _tell_failure(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (error := task.exception()) is not None:
-        logger.critical("workers are not supervised any more", exc_info=error)

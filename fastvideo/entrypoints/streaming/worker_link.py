@@ -30,6 +30,7 @@ class WorkerLink(asyncio.Protocol):
     ) -> None:
         self.name = name
         self.pid = launched.pid
+        self.gone = False
         self._launched = launched
         self._on_message = on_message
         self._on_gone = on_gone
@@ -88,5 +89,6 @@ class WorkerLink(asyncio.Protocol):
             self._transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.gone = True
         if not self._ended:
             self._on_gone("its process is gone")

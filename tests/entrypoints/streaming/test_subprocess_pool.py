@@ -199,7 +199,7 @@ async def test_a_worker_that_hangs_is_replaced_and_its_segment_made_again(fakes)
     hanging = fakes.StepGenerator()
     hanging.hold()
     launch = Threads(fakes, lambda _: hanging if len(launch.workers) == 1 else fakes.StepGenerator())
-    async with pool_of(launch, limits=Limits(segment_s=0.1, backoff_s=0.01)) as pool:
+    async with pool_of(launch, limits=Limits(segment_s=1.0, backoff_s=0.01)) as pool:
         await pool.start()
         await pool.acquire("a")
         events = await asyncio.wait_for(consume(pool, "a", fakes.job()), 10)
@@ -231,6 +231,35 @@ async def test_a_silent_worker_is_replaced(fakes) -> None:
         await pool.start()
         await fakes.until(lambda: len(launch.workers) > 1)
         assert launch.workers[0].killed
+
+
+async def test_a_worker_that_is_dead_before_anybody_listens_is_noticed_at_once(fakes) -> None:
+    launch = Threads(fakes, lambda _: fakes.StepGenerator())
+
+    def stillborn_first(index: int, devices: Any, total: int) -> Any:
+        worker = launch(index, devices, total)
+        if len(launch.workers) == 1:
+            worker.kill()
+        return worker
+
+    async with pool_of(stillborn_first) as pool:
+        await asyncio.wait_for(pool.start(), 10)
+        assert len(launch.workers) == 2
+        assert pool.ready
+
+
+async def test_workers_that_cannot_be_launched_are_tried_again(fakes) -> None:
+    launch = Threads(fakes, lambda _: fakes.StepGenerator())
+    failures = [OSError("no more processes"), OSError("no more processes")]
+
+    def launch_third_time(index: int, devices: Any, total: int) -> Any:
+        if failures:
+            raise failures.pop()
+        return launch(index, devices, total)
+
+    async with pool_of(launch_third_time) as pool:
+        await asyncio.wait_for(pool.start(), 10)
+        assert pool.ready
 
 
 async def test_workers_that_never_start_are_left_alone_and_nobody_waits_for_them(fakes) -> None:
@@ -374,7 +403,7 @@ async def test_twenty_kills_at_random_moments_cost_no_session_its_stream(fakes) 
         kills = 0
 
         def running() -> list[int]:
-            return [worker.pid for worker in pool._workers if worker.pid is not None]
+            return pool._fleet.pids
 
         async def killer() -> None:
             nonlocal kills
@@ -422,7 +451,7 @@ async def test_the_stream_goes_on_within_two_seconds_of_the_new_worker(fakes) ->
         ready_s = done_s = None
         async for event in pool.stream("a", fakes.job()):
             if isinstance(event, SegmentInit):
-                os.kill(pool._workers[0].pid, signal.SIGKILL)
+                os.kill(pool._fleet.pids[0], signal.SIGKILL)
                 await fakes.until(lambda: not pool.ready)
                 await fakes.until(lambda: pool.ready)
                 ready_s = time.monotonic()
@@ -434,7 +463,7 @@ async def test_the_stream_goes_on_within_two_seconds_of_the_new_worker(fakes) ->
 
 async def test_a_process_that_hangs_or_grows_or_prints_or_leaves_children_is_dealt_with(fakes, caplog) -> None:
     caplog.set_level(logging.INFO)
-    limits = Limits(segment_s=2.0, memory_bytes=300 << 20, backoff_s=0.01, max_backoff_s=0.02)
+    limits = Limits(segment_s=3.0, memory_bytes=300 << 20, backoff_s=0.01, max_backoff_s=0.02)
     async with real_pool(workers=2, launch=faulty, limits=limits) as pool:
         for name in ("good", "bad"):
             await pool.acquire(name)
