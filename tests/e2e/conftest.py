@@ -50,6 +50,10 @@ class ServerProcess:
         raise AssertionError(f"the server was not ready after {timeout_s} s:\n{self.output}")
 
     @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
     def output(self) -> str:
         return self._log_path.read_text(errors="replace")
 
