@@ -18,7 +18,7 @@ SERVING_REASONS: Mapping[str, str] = {
     "streaming.stream_mode": "media is sent as fragmented MP4; a stream of JPEG pictures is not offered",
     "streaming.prompt.enabled": "prompt enhancement is not offered; prompts are used as they come",
     "streaming.safety.enabled": "no prompt classifier is built in; put one in front of the server",
-    "streaming.pool.backend": "in_process and subprocess are, too; ray is not offered",
+    "streaming.pool.backend": "in_process and subprocess are accepted, too; Ray is not offered",
 }
 _SAME_AS_DEFAULT: Mapping[str, Collection[Any]] = {
     "streaming.pool.backend": ("in_process", "subprocess"),

@@ -396,7 +396,7 @@ async def real_pool(**settings: Any) -> AsyncIterator[Any]:
 faulty = functools.partial(launch_worker, command=(sys.executable, str(FAULTY)))
 
 
-async def test_twenty_kills_at_random_moments_cost_no_session_its_stream(fakes) -> None:
+async def test_sessions_go_on_getting_whole_segments_while_twenty_workers_are_killed(fakes) -> None:
     chance = random.Random(4)
     async with real_pool(workers=2, model_path="mock:?sleep_ms=40") as pool:
         pids = {}
