@@ -9,8 +9,8 @@ _RES: list[Any] = ["res_x", {"num_layers": 1}]
 # Resampling steps from pixels to latents with the widths after them. Patches of 8 px and two halvings of space make
 # 32 px per latent, as in the large models, but no layer works at more than an eighth of the picture's resolution.
 _STEPS = ("compress_time", "compress_all", "compress_all")
-_ENCODER_WIDTHS = (32, 32, 64, 64)
-_DECODER_WIDTHS = (32, 32, 64, 64)
+_ENCODER_WIDTHS = (24, 24, 48, 48)
+_DECODER_WIDTHS = (24, 24, 48, 48)
 
 
 def vae_section(

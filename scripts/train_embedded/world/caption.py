@@ -1,7 +1,8 @@
 """Captions from a grammar: many wordings for one scene, and for what changes in a continued one.
 
-A caption of a whole scene names every thing's colour, shape and motion and the backdrop's colour (and its pattern,
-unless it is plain); it may name a size. A caption of a change names just what is new.
+A caption of a whole scene names every thing's colour, shape and motion, its size unless it is medium and its place
+unless it is the middle, and the backdrop's colour (and its pattern, unless it is plain); of two things the first named
+is above, or to the left. A caption of a change names just what is new.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from numpy.random import Generator
 
 from scripts.train_embedded.world.change import Change
 from scripts.train_embedded.world.choice import pick
-from scripts.train_embedded.world.lexicon import BACKDROPS, COLOURS, KINDS, MOTIONS, SIZES
-from scripts.train_embedded.world.scene import Motion, Scene, Thing
+from scripts.train_embedded.world.lexicon import BACKDROPS, COLOURS, KINDS, MOTIONS, PLACES, SIZES
+from scripts.train_embedded.world.scene import Motion, Place, Scene, Size, Thing
 
 _KEEP_GOING = (
     "it keeps going",
@@ -25,10 +26,11 @@ _KEEP_GOING = (
 )
 _WHOLE_SCENE_SHARE = 0.35
 _SAME_WORDS_SHARE = 0.5
+_MEDIUM_SAID_SHARE = 0.15
 
 
 def opening_caption(scene: Scene, rng: Generator, *, sized: bool = True) -> str:
-    """A caption of the whole scene; with ``sized`` it may name sizes (which grow out of date as a story goes on)."""
+    """A caption of the whole scene; ``sized`` names sizes and places, which grow out of date as a story goes on."""
     backdrop = _backdrop(scene, rng)
     if len(scene.things) == 2:
         text = _pair(scene, backdrop, rng, sized)
@@ -114,39 +116,37 @@ def _reference(scene: Scene, changed: int, change: Change, rng: Generator) -> st
 
 def _single(thing: Thing, backdrop: str, rng: Generator, sized: bool) -> str:
     noun, verb = _noun(thing, rng, sized), pick(rng, MOTIONS[thing.motion])
-    place = f"{pick(rng, ('on', 'on', 'against', 'in front of'))} {backdrop}"
+    before = f"{pick(rng, ('on', 'on', 'against', 'in front of'))} {backdrop}"
+    where = f" {pick(rng, PLACES[thing.place])}" if sized and thing.place is not Place.MIDDLE else ""
     one = _article(noun)
     forms = [
-        f"{one} {verb.finite()} {place}",
-        f"{one} {verb.finite()} {place}",
-        f"{place}, {one} {verb.finite()}",
-        f"{one} {verb.gerund()} {place}",
-        f"{noun} {verb.gerund()} {place}",
-        f"{one} {place} {verb.finite()}",
-        f"there is {one} {place}. it {verb.finite()}",
-        f"{one} {verb.finite()}. it is {place}",
-        f"show me {one} that {verb.finite()} {place}",
-        f"{noun}, {verb.gerund()}, {backdrop}",
+        f"{one} {verb.finite()}{where} {before}",
+        f"{one}{where} {verb.finite()} {before}",
+        f"{before}, {one} {verb.finite()}{where}",
+        f"{one} {verb.gerund()}{where} {before}",
+        f"{noun}{where} {verb.gerund()} {before}",
+        f"{one} {before} {verb.finite()}{where}",
+        f"there is {one}{where} {before}. it {verb.finite()}",
+        f"{one} {verb.finite()}{where}. it is {before}",
+        f"show me {one}{where} that {verb.finite()} {before}",
+        f"{noun}, {verb.gerund()}{where}, {backdrop}",
     ]
     if not verb.rest:
-        forms += [f"{_article(f'{verb.participle} {noun}')} {place}"] * 2
+        forms += [f"{_article(f'{verb.participle} {noun}')}{where} {before}"] * 2
     return pick(rng, forms)
 
 
 def _pair(scene: Scene, backdrop: str, rng: Generator, sized: bool) -> str:
-    things = list(scene.things)
-    if rng.random() < 0.5:
-        things.reverse()
     (first, first_verb), (second, second_verb) = (
-        (_article(_noun(thing, rng, sized)), pick(rng, MOTIONS[thing.motion])) for thing in things
+        (_article(_noun(thing, rng, sized)), pick(rng, MOTIONS[thing.motion])) for thing in scene.things
     )
-    place = f"{pick(rng, ('on', 'against', 'in front of'))} {backdrop}"
+    before = f"{pick(rng, ('on', 'against', 'in front of'))} {backdrop}"
     forms = (
-        f"{first} {first_verb.finite()} and {second} {second_verb.finite()} {place}",
-        f"{place}, {first} {first_verb.finite()} and {second} {second_verb.finite()}",
-        f"{first} {first_verb.finite()} while {second} {second_verb.finite()} {place}",
-        f"{first} {first_verb.gerund()} and {second} {second_verb.gerund()} {place}",
-        f"{place}, {first} {first_verb.finite()}. beside it {second} {second_verb.finite()}",
+        f"{first} {first_verb.finite()} and {second} {second_verb.finite()} {before}",
+        f"{before}, {first} {first_verb.finite()} and {second} {second_verb.finite()}",
+        f"{first} {first_verb.finite()} while {second} {second_verb.finite()} {before}",
+        f"{first} {first_verb.gerund()} and {second} {second_verb.gerund()} {before}",
+        f"{before}, {first} {first_verb.finite()}. beside it {second} {second_verb.finite()}",
     )
     return pick(rng, forms)
 
@@ -154,7 +154,11 @@ def _pair(scene: Scene, backdrop: str, rng: Generator, sized: bool) -> str:
 def _noun(thing: Thing, rng: Generator, sized: bool) -> str:
     words = [pick(rng, COLOURS[thing.colour]), pick(rng, KINDS[thing.kind])]
     # A growing thing has no size to name.
-    if sized and rng.random() < 0.4 and thing.motion is not Motion.GROW:
+    if (
+        sized
+        and thing.motion is not Motion.GROW
+        and (thing.size is not Size.MEDIUM or rng.random() < _MEDIUM_SAID_SHARE)
+    ):
         words.insert(0, pick(rng, SIZES[thing.size]))
     return " ".join(words)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from scripts.train_embedded.world.scene import Colour, Kind, Motion, Pattern, Size
+from scripts.train_embedded.world.scene import Colour, Kind, Motion, Pattern, Place, Size
 
 
 @dataclass(frozen=True)
@@ -118,6 +118,14 @@ MOTIONS: dict[Motion, tuple[Verb, ...]] = {
         Verb("rest", "rests", "resting"),
         Verb("hold", "holds", "holding", "still"),
     ),
+}
+
+# The middle goes without saying.
+PLACES: dict[Place, tuple[str, ...]] = {
+    Place.LEFT: ("on the left side", "at the left side", "on the left-hand side"),
+    Place.RIGHT: ("on the right side", "at the right side", "on the right-hand side"),
+    Place.TOP: ("at the top", "near the top", "along the top"),
+    Place.BOTTOM: ("at the bottom", "near the bottom", "along the bottom"),
 }
 
 # "{colour}" stands for a colour word; each reads after "on" or "against".

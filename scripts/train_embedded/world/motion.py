@@ -16,8 +16,8 @@ Floats = NDArray[np.float64]
 EDGE_GAP = 0.02
 LARGEST_RADIUS = 0.36
 _GRAVITY = 2.8
-_BOUNCE_HEIGHT = 0.45
-_ORBIT_RADIUS = 0.2
+BOUNCE_HEIGHT = 0.45
+ORBIT_RADIUS = 0.2
 _ORBIT_SETTLES_PER_S = 2.0
 
 
@@ -117,7 +117,7 @@ class Trajectory:
         _, (top, floor) = self.arena.reach(self.pose.radius)
         floor = max(floor, self.pose.y)
         above = floor - self.pose.y
-        height = max(above, min(_BOUNCE_HEIGHT, floor - top))
+        height = max(above, min(BOUNCE_HEIGHT, floor - top))
         period = 2 * math.sqrt(2 * height / _GRAVITY)
         root = math.sqrt(max(0.0, 1 - above / height))
         # High up it falls, low down it is thrown up first.
@@ -127,7 +127,7 @@ class Trajectory:
     def _orbit(self, t: Floats) -> tuple[Floats, Floats]:
         """A clockwise circle through the pose, towards the middle of the arena, that settles to its radius."""
         (left, right), (top, bottom) = self.arena.reach(self.pose.radius)
-        size = min(_ORBIT_RADIUS, (right - left) / 2, (bottom - top) / 2)
+        size = min(ORBIT_RADIUS, (right - left) / 2, (bottom - top) / 2)
         to_middle = (left + right) / 2 - self.pose.x, (top + bottom) / 2 - self.pose.y
         distance = math.hypot(*to_middle)
         ahead = (to_middle[0] / distance, to_middle[1] / distance) if distance > 1e-9 else (0.0, 1.0)

@@ -89,6 +89,16 @@ class Motion(StrEnum):
         return {Motion.LEFT: (-1, 0), Motion.RIGHT: (1, 0), Motion.UP: (0, -1), Motion.DOWN: (0, 1)}.get(self, (0, 0))
 
 
+class Place(StrEnum):
+    """Where a thing starts, along the axes on which its motion leaves a choice."""
+
+    MIDDLE = "middle"
+    LEFT = "left side"
+    RIGHT = "right side"
+    TOP = "top"
+    BOTTOM = "bottom"
+
+
 class Pattern(StrEnum):
     PLAIN = "plain"
     GRADIENT = "gradient"
@@ -98,12 +108,13 @@ class Pattern(StrEnum):
 
 @dataclass(frozen=True)
 class Thing:
-    """One shape and what it does."""
+    """One shape, what it does, and where it was when it came into the picture."""
 
     kind: Kind
     colour: Colour
     size: Size
     motion: Motion
+    place: Place = Place.MIDDLE
 
 
 @dataclass(frozen=True)

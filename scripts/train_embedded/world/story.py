@@ -8,18 +8,20 @@ from itertools import count
 
 from numpy.random import Generator, default_rng
 
-from scripts.train_embedded.world import FPS
 from scripts.train_embedded.world.caption import continuation_caption, opening_caption
 from scripts.train_embedded.world.change import Change
 from scripts.train_embedded.world.choice import pick
 from scripts.train_embedded.world.held_out import Split, combinations, is_drawn, is_held_out
-from scripts.train_embedded.world.motion import Arena, Pose, Trajectory
-from scripts.train_embedded.world.scene import Backdrop, Colour, Kind, Motion, Pattern, Scene, Size, Thing
+from scripts.train_embedded.world.motion import BOUNCE_HEIGHT, ORBIT_RADIUS, Arena, Pose, Trajectory
+from scripts.train_embedded.world.scene import Backdrop, Colour, Kind, Motion, Pattern, Place, Scene, Size, Thing
 from scripts.train_embedded.world.segment import Segment, first_segment
 
-FIRST_SEGMENT_FRAMES = 121
+FIRST_SEGMENT_FRAMES = 57
+# With the 9 frames that a segment shares with the one before it, it is as long as a first one.
+NEXT_SEGMENT_FRAMES = 48
 
-_PAIR_SHARE = 0.2
+_PAIR_SHARE = 0.15
+_ELSEWHERE_SHARE = 0.4
 _HALVES = {
     "rows": (Arena(bottom=0.5), Arena(top=0.5)),
     "columns": (Arena(right=0.5), Arena(left=0.5)),
@@ -28,8 +30,24 @@ _LANE_MOTIONS = {
     "rows": (Motion.LEFT, Motion.RIGHT, Motion.SPIN, Motion.STILL),
     "columns": (Motion.UP, Motion.DOWN, Motion.BOUNCE, Motion.SPIN, Motion.STILL),
 }
-_SPIN_TURNS_PER_S = 0.4
-_CIRCLE_TURNS_PER_S = 0.25
+# Where a motion leaves a choice of place; two things have their lanes.
+_PLACES: dict[Motion, tuple[Place, ...]] = {
+    Motion.LEFT: (Place.TOP, Place.BOTTOM),
+    Motion.RIGHT: (Place.TOP, Place.BOTTOM),
+    Motion.UP: (Place.LEFT, Place.RIGHT),
+    Motion.DOWN: (Place.LEFT, Place.RIGHT),
+    Motion.BOUNCE: (Place.LEFT, Place.RIGHT),
+    Motion.SPIN: (Place.LEFT, Place.RIGHT, Place.TOP, Place.BOTTOM),
+    Motion.STILL: (Place.LEFT, Place.RIGHT, Place.TOP, Place.BOTTOM),
+}
+_OFF_MIDDLE = {Place.LEFT: (-0.25, 0.0), Place.RIGHT: (0.25, 0.0), Place.TOP: (0.0, -0.25), Place.BOTTOM: (0.0, 0.25)}
+# Speed of directed motions in frame heights per second, growth of the radius likewise, and turns per second.
+_RATES = {
+    **dict.fromkeys((Motion.LEFT, Motion.RIGHT, Motion.UP, Motion.DOWN), 0.18),
+    Motion.GROW: 0.05,
+    Motion.SPIN: 0.4,
+    Motion.CIRCLE: 0.4,
+}
 _CHANGE_SHARES = {
     Change.NONE: 0.4,
     Change.COLOUR: 0.14,
@@ -51,14 +69,14 @@ class Shot:
 
 
 def story(
-    seed: int, index: int, *, num_segments: int = 3, next_frames: int = 112, split: Split = Split.TRAIN
+    seed: int, index: int, *, num_segments: int = 3, next_frames: int = NEXT_SEGMENT_FRAMES, split: Split = Split.TRAIN
 ) -> tuple[Shot, ...]:
-    """The ``index``-th story of a seed: 121 frames, then segments of ``next_frames``.
+    """The ``index``-th story of a seed: 57 frames, then segments of ``next_frames``.
 
     Training stories hold no held-out combination at any time; in held-out ones every scene begins with nothing else.
     """
     rng = default_rng([seed, index])
-    scene, trajectories = _opening(rng, split, 0, FIRST_SEGMENT_FRAMES)
+    scene, trajectories = _opening(rng, split, 0)
     shots = [Shot(first_segment(scene, FIRST_SEGMENT_FRAMES, trajectories), opening_caption(scene, rng))]
     while len(shots) < num_segments:
         shots.append(_next_shot(rng, split, shots[-1], next_frames))
@@ -66,7 +84,7 @@ def story(
 
 
 def stories(
-    seed: int, *, num_segments: int = 3, next_frames: int = 112, split: Split = Split.TRAIN
+    seed: int, *, num_segments: int = 3, next_frames: int = NEXT_SEGMENT_FRAMES, split: Split = Split.TRAIN
 ) -> Iterator[tuple[Shot, ...]]:
     """All stories of a seed, without end."""
     for index in count():
@@ -84,7 +102,7 @@ def continuation(shot: Shot, change: Change, num_frames: int, rng: Generator, sp
             change,
         )
     if change is Change.SCENE:
-        scene, trajectories = _opening(rng, split, segment.end_frame, num_frames)
+        scene, trajectories = _opening(rng, split, segment.end_frame)
         return Shot(segment.dissolved(scene, num_frames, trajectories), opening_caption(scene, rng), change)
     if change is Change.BACKDROP:
         colours = [thing.colour for thing in scene.things]
@@ -107,7 +125,7 @@ def continuation(shot: Shot, change: Change, num_frames: int, rng: Generator, sp
         actor = segment.actors[which]
         pose = actor.trajectory.pose_at(segment.end_frame)
         trajectories_after[which] = Trajectory(
-            thing.motion, segment.end_frame, pose, actor.trajectory.arena, _rate(thing.motion, rng)
+            thing.motion, segment.end_frame, pose, actor.trajectory.arena, _RATES.get(thing.motion, 0.0)
         )
     caption = continuation_caption(scene, change, which, shot.caption, rng)
     return Shot(segment.continued(scene, num_frames, trajectories_after), caption, change, which)
@@ -173,15 +191,24 @@ def _lane_of(arena: Arena) -> str:
     return next(name for name, halves in _HALVES.items() if arena in halves)
 
 
-def _opening(rng: Generator, split: Split, start_frame: int, num_frames: int) -> tuple[Scene, list[Trajectory]]:
-    arenas: tuple[Arena, ...] = (Arena(),)
-    lane = ""
-    if rng.random() < _PAIR_SHARE:
-        lane = pick(rng, list(_HALVES))
-        arenas = _HALVES[lane]
-    things: list[Thing] = []
+def _opening(rng: Generator, split: Split, start_frame: int) -> tuple[Scene, list[Trajectory]]:
+    lane = pick(rng, list(_HALVES)) if rng.random() < _PAIR_SHARE else ""
+    things = _cast(rng, split, lane)
+    arenas = _HALVES[lane] if lane else (Arena(),)
+    backdrops = [b for b in _all_backdrops() if all(b.contrasts_with(thing.colour) for thing in things)]
+    # Half of the backdrops are plain.
+    plain = [backdrop for backdrop in backdrops if backdrop.pattern is Pattern.PLAIN]
+    backdrop = pick(rng, plain if rng.random() < 0.5 else backdrops)
+    trajectories = [_fresh_trajectory(thing, arena, start_frame) for thing, arena in zip(things, arenas, strict=True)]
+    return Scene(tuple(things), backdrop), trajectories
+
+
+def _cast(rng: Generator, split: Split, lane: str) -> list[Thing]:
+    """One thing, or two in lanes: one above the other only if one of them moves sideways, so that no caption could
+    mean either."""
     admitted = combinations(split)
-    while len(things) < len(arenas):
+    things: list[Thing] = []
+    while len(things) < (2 if lane else 1):
         # Motions are drawn evenly, then what moves so: the combinations of a motion are not equally many.
         motion = pick(rng, list(_LANE_MOTIONS[lane]) if lane else list(Motion))
         options = [
@@ -192,49 +219,37 @@ def _opening(rng: Generator, split: Split, start_frame: int, num_frames: int) ->
         if not options:
             continue
         colour, kind = pick(rng, options)
-        sizes = [Size.SMALL, Size.MEDIUM] if lane else list(Size)
-        things.append(Thing(kind, colour, pick(rng, sizes), motion))
-    backdrops = [b for b in _all_backdrops() if all(b.contrasts_with(thing.colour) for thing in things)]
-    # Half of the backdrops are plain.
-    plain = [backdrop for backdrop in backdrops if backdrop.pattern is Pattern.PLAIN]
-    backdrop = pick(rng, plain if rng.random() < 0.5 else backdrops)
-    trajectories = [
-        _fresh_trajectory(rng, thing, arena, start_frame, num_frames)
-        for thing, arena in zip(things, arenas, strict=True)
-    ]
-    return Scene(tuple(things), backdrop), trajectories
+        place = Place.MIDDLE
+        if not lane and motion in _PLACES and rng.random() < _ELSEWHERE_SHARE:
+            place = pick(rng, list(_PLACES[motion]))
+        size = Size.MEDIUM if motion is Motion.GROW else pick(rng, [Size.SMALL, Size.MEDIUM] if lane else list(Size))
+        things.append(Thing(kind, colour, size, motion, place))
+        if lane == "rows" and len(things) == 2 and not any(thing.motion.direction[0] for thing in things):
+            things.clear()
+    return things
 
 
-def _fresh_trajectory(rng: Generator, thing: Thing, arena: Arena, start_frame: int, num_frames: int) -> Trajectory:
-    """A start from which a directed thing moves far without a turn in its first segment."""
+def _fresh_trajectory(thing: Thing, arena: Arena, start_frame: int) -> Trajectory:
+    """A start that follows from the words alone, from which a directed thing moves far before it turns."""
     radius = thing.size.radius
     (left, right), (top, bottom) = arena.reach(radius)
-    x, y = rng.uniform(left, right), rng.uniform(top, bottom)
-    rate = _rate(thing.motion, rng)
-    step_x, step_y = thing.motion.direction
-    inset = rng.uniform(0, 0.08)
-    if step_x:
-        x = left + inset if step_x > 0 else right - inset
-        rate = min(rate, 0.95 * (right - left - inset) / (num_frames / FPS))
-    if step_y:
-        y = top + inset if step_y > 0 else bottom - inset
-        rate = min(rate, 0.95 * (bottom - top - inset) / (num_frames / FPS))
-    if thing.motion is Motion.BOUNCE:
-        y = top + inset
-    if thing.motion is Motion.GROW:
-        # Room to grow without being pushed by an edge at once.
-        x, y = rng.uniform(0.36, 0.64), rng.uniform(0.36, 0.64)
-    return Trajectory(thing.motion, start_frame, Pose(float(x), float(y), radius), arena, float(rate))
-
-
-def _rate(motion: Motion, rng: Generator) -> float:
-    if motion.direction != (0, 0):
-        return float(rng.uniform(0.085, 0.125))
-    return {
-        Motion.GROW: float(rng.uniform(0.022, 0.028)),
-        Motion.SPIN: _SPIN_TURNS_PER_S,
-        Motion.CIRCLE: _CIRCLE_TURNS_PER_S,
-    }.get(motion, 0.0)
+    off_x, off_y = _OFF_MIDDLE.get(thing.place, (0.0, 0.0))
+    x = min(max((arena.left + arena.right) / 2 + off_x, left), right)
+    y = min(max((arena.top + arena.bottom) / 2 + off_y, top), bottom)
+    match thing.motion:
+        case Motion.RIGHT:
+            x = left
+        case Motion.LEFT:
+            x = right
+        case Motion.DOWN:
+            y = top
+        case Motion.UP:
+            y = bottom
+        case Motion.BOUNCE:
+            y = max(top, bottom - BOUNCE_HEIGHT)
+        case Motion.CIRCLE:
+            y -= ORBIT_RADIUS
+    return Trajectory(thing.motion, start_frame, Pose(x, y, radius), arena, _RATES.get(thing.motion, 0.0))
 
 
 def _all_backdrops() -> list[Backdrop]:

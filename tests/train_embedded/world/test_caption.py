@@ -7,7 +7,7 @@ import pytest
 
 from scripts.train_embedded.world.caption import continuation_caption, opening_caption
 from scripts.train_embedded.world.change import Change
-from scripts.train_embedded.world.scene import Backdrop, Colour, Kind, Motion, Pattern, Scene, Size, Thing
+from scripts.train_embedded.world.scene import Backdrop, Colour, Kind, Motion, Pattern, Place, Scene, Size, Thing
 from scripts.train_embedded.world.story import story
 
 # Phrases and what they mean; longer ones are read first, so that "in a circle" is no ball.
@@ -31,6 +31,10 @@ MEANINGS: dict[str, object] = {
     **dict.fromkeys(("small", "little", "tiny"), Size.SMALL),
     **dict.fromkeys(("medium", "medium-sized"), Size.MEDIUM),
     **dict.fromkeys(("large", "big", "huge"), Size.LARGE),
+    **dict.fromkeys(("on the left side", "at the left side", "on the left-hand side"), Place.LEFT),
+    **dict.fromkeys(("on the right side", "at the right side", "on the right-hand side"), Place.RIGHT),
+    **dict.fromkeys(("at the top", "near the top", "along the top"), Place.TOP),
+    **dict.fromkeys(("at the bottom", "near the bottom", "along the bottom"), Place.BOTTOM),
     **dict.fromkeys(("left", "to the left", "leftwards", "from right to left"), Motion.LEFT),
     **dict.fromkeys(("right", "to the right", "rightwards", "from left to right"), Motion.RIGHT),
     **dict.fromkeys(("up", "upwards", "rise", "rises", "rising", "climb", "climbs", "climbing"), Motion.UP),
@@ -68,18 +72,21 @@ def attributes(scene: Scene) -> list[object]:
     return sorted(names, key=repr)
 
 
-def without_sizes(names: list[object]) -> list[object]:
-    return [name for name in names if not isinstance(name, Size)]
+def without_sizes_and_places(names: list[object]) -> list[object]:
+    return [name for name in names if not isinstance(name, Size | Place)]
 
 
 def test_an_opening_caption_mentions_all_that_its_scene_shows_and_nothing_else() -> None:
     for number in range(600):
         shot = story(11, number, num_segments=1)[0]
         scene, names = shot.segment.scene, mentioned(shot.caption)
-        assert without_sizes(names) == attributes(scene), shot.caption
-        assert {name for name in names if isinstance(name, Size)} <= {thing.size for thing in scene.things}, (
-            shot.caption
-        )
+        assert without_sizes_and_places(names) == attributes(scene), shot.caption
+        said = [name for name in names if isinstance(name, Size) and name is not Size.MEDIUM]
+        assert sorted(said) == sorted(
+            thing.size for thing in scene.things if thing.size is not Size.MEDIUM and thing.motion is not Motion.GROW
+        ), shot.caption
+        places = [name for name in names if isinstance(name, Place)]
+        assert places == [thing.place for thing in scene.things if thing.place is not Place.MIDDLE], shot.caption
 
 
 def test_a_change_is_named_alone_or_with_the_whole_new_scene() -> None:

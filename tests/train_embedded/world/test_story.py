@@ -86,7 +86,7 @@ def test_two_things_never_overlap(shots: list[Shot]) -> None:
 def test_segments_follow_each_other_without_a_jump_of_place_or_picture() -> None:
     for number in range(30):
         shots = story(9, number)
-        assert [shot.segment.num_frames for shot in shots] == [FIRST_SEGMENT_FRAMES, 112, 112]
+        assert [shot.segment.num_frames for shot in shots] == [FIRST_SEGMENT_FRAMES, 48, 48]
         for before, after in pairwise(shots):
             assert after.segment.start_frame == before.segment.end_frame
             old, new = render(before.segment, 64).astype(int), render(after.segment, 64, 0, 1).astype(int)
