@@ -1,4 +1,4 @@
-"""Where the page, the prompts and the presets lie: in the wheel, or at the top of a checkout."""
+"""Where package data lie: the page, the prompts and the presets (in a checkout at its top), and the embedded model."""
 
 from __future__ import annotations
 
@@ -28,3 +28,8 @@ def example_prompts() -> list[str]:
 def session_presets_dir() -> Path:
     """The folder with one YAML file per session preset."""
     return _resource("presets", "configs/presets")
+
+
+def embedded_model_dir() -> Path:
+    """The folder of the checkpoint that travels in the package, with its text encoder and its model card."""
+    return _PACKAGE / "assets" / "embedded"

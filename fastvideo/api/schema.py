@@ -120,7 +120,7 @@ class PipelineSelection(_Strict):
 
 @dataclass
 class GeneratorConfig(_Strict):
-    """One generator. ``model_path``: a checkpoint file or folder, ``mock:?rtf=0.9`` or ``tiny:?seed=0``."""
+    """One generator. ``model_path``: a checkpoint's path, ``embedded:``, ``tiny:?seed=0`` or ``mock:?rtf=0.9``."""
 
     model_path: str
     revision: str | None = None

@@ -1,4 +1,5 @@
-"""What a ``model_path`` means: the fake generator (``mock:``), a tiny random checkpoint (``tiny:``), or local files."""
+"""What a ``model_path`` means: the model in the package (``embedded:``), the fake generator (``mock:``), a tiny random
+checkpoint (``tiny:``), or local files."""
 
 from __future__ import annotations
 
@@ -12,11 +13,15 @@ from urllib.parse import parse_qsl, urlsplit
 
 from fastvideo.api.errors import CheckpointError, ConfigValidationError
 from fastvideo.api.schema import GeneratorConfig, GpuPoolConfig, RequestLimits
+from fastvideo.resources import embedded_model_dir
 
 if TYPE_CHECKING:
     from fastvideo.entrypoints.streaming.mock_generator import MockGenerator
     from fastvideo.entrypoints.video_generator import VideoGenerator
 
+EMBEDDED_NAME = "embedded-ltx2.safetensors"
+
+_EMBEDDED = "embedded:"
 _PATH = "generator.model_path"
 _MAX_SEED = 2**32 - 1
 
@@ -61,6 +66,8 @@ def generator_defaults(config: GeneratorConfig) -> Mapping[str, Any]:
 
 def local_checkpoint(model_path: str) -> Path:
     """The file or folder behind a model path; the checkpoint of ``tiny:?seed=0&version=2.3`` is made on first use."""
+    if model_path.startswith(_EMBEDDED):
+        return embedded_checkpoint(model_path)
     if model_path.startswith("tiny:"):
         return tiny_checkpoint(*parse_tiny(model_path))
     if model_path.startswith("mock:"):
@@ -68,10 +75,20 @@ def local_checkpoint(model_path: str) -> Path:
     path = Path(model_path).expanduser()
     if not path.exists():
         raise CheckpointError(
-            f"no model at {model_path}: expected a local .safetensors file, a folder with one, or tiny:?seed=0; "
-            "models are not downloaded"
+            f"no model at {model_path}: expected a local .safetensors file, a folder with one, embedded: or "
+            "tiny:?seed=0; models are not downloaded"
         )
     return path
+
+
+def embedded_checkpoint(model_path: str = _EMBEDDED) -> Path:
+    """The checkpoint that travels in the package. Raises ConfigValidationError for anything after ``embedded:``."""
+    if model_path != _EMBEDDED:
+        raise ConfigValidationError(_PATH, f"expected {_EMBEDDED} and nothing after it, got {model_path!r}")
+    file = embedded_model_dir() / EMBEDDED_NAME
+    if not file.is_file():
+        raise CheckpointError(f"the package data {file.name!r} is missing: install fastvideo again")
+    return file
 
 
 def parse_tiny(model_path: str) -> tuple[int, str]:

@@ -8,7 +8,15 @@ import pytest
 
 from fastvideo.api.errors import CheckpointError, ConfigValidationError
 from fastvideo.api.schema import GeneratorConfig
-from fastvideo.entrypoints.model_path import build_generator, cache_folder, local_checkpoint, parse_tiny
+from fastvideo.entrypoints import model_path
+from fastvideo.entrypoints.model_path import (
+    EMBEDDED_NAME,
+    build_generator,
+    cache_folder,
+    generator_defaults,
+    local_checkpoint,
+    parse_tiny,
+)
 from fastvideo.entrypoints.streaming.mock_generator import MockGenerator
 
 
@@ -53,6 +61,32 @@ def test_other_tiny_paths_are_refused_with_the_settings_path(path: str) -> None:
 
 def test_mock_selects_the_fake_generator() -> None:
     assert isinstance(build_generator(GeneratorConfig(model_path="mock:?rtf=0")), MockGenerator)
+
+
+@pytest.fixture
+def package_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder in the place of the embedded model."""
+    monkeypatch.setattr(model_path, "embedded_model_dir", lambda: tmp_path)
+    return tmp_path
+
+
+def test_embedded_means_the_checkpoint_in_the_package(package_data: Path) -> None:
+    (package_data / EMBEDDED_NAME).touch()
+    assert local_checkpoint("embedded:") == package_data / EMBEDDED_NAME
+    defaults = generator_defaults(GeneratorConfig(model_path="embedded:"))
+    assert [defaults[name] for name in ("width", "height", "num_frames", "num_inference_steps")] == [256, 256, 57, 4]
+
+
+def test_a_package_without_its_model_is_a_sentence(package_data: Path) -> None:
+    with pytest.raises(CheckpointError, match="install fastvideo again"):
+        generator_defaults(GeneratorConfig(model_path="embedded:"))
+
+
+@pytest.mark.parametrize("path", ["embedded:?seed=0", "embedded://host", "embedded:small"])
+def test_embedded_takes_nothing_else(path: str) -> None:
+    with pytest.raises(ConfigValidationError, match="nothing after it") as caught:
+        local_checkpoint(path)
+    assert caught.value.path == "generator.model_path"
 
 
 def test_a_path_to_nothing_is_a_sentence(tmp_path: Path) -> None:

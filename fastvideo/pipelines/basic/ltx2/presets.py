@@ -77,6 +77,15 @@ LTX2_PRESETS = (
         stage_defaults={"refine": {"num_inference_steps": 2, "guidance_scale": 1.0}},
     ),
     InferencePreset(
+        name="ltx2_embedded",
+        version=1,
+        model_family=LTX2_FAMILY,
+        description="The small model in the package, 4 steps; segments of two seconds that play live on two CPU cores.",
+        workload_type="t2v",
+        stage_schemas=(_DENOISE,),
+        defaults=_DISTILLED | {"height": 256, "width": 256, "num_frames": 57, "num_inference_steps": 4},
+    ),
+    InferencePreset(
         name="ltx2_tiny",
         version=1,
         model_family=LTX2_FAMILY,
@@ -108,6 +117,8 @@ def register_ltx2_presets() -> None:
 
 def preset_name_for(model_path: str) -> str | None:
     """The preset that a model path selects by its last part; None when the name says nothing."""
+    if model_path.startswith("embedded:"):
+        return "ltx2_embedded"
     if model_path.startswith("tiny:"):
         return "ltx2_tiny"
     name = model_path.rstrip("/").rsplit("/", 1)[-1].lower()

@@ -14,6 +14,7 @@ def test_the_documented_presets_are_registered() -> None:
 @pytest.mark.parametrize(
     ("path", "name"),
     [
+        ("embedded:", "ltx2_embedded"),
         ("tiny:?seed=0", "ltx2_tiny"),
         ("/models/ltx-2.3-22b-distilled-1.1.safetensors", "ltx2_distilled"),
         ("/models/ltx-2.3-22b-dev.safetensors", "ltx2_3_base"),
@@ -52,7 +53,7 @@ def test_an_unknown_preset_is_refused_with_the_known_ones() -> None:
 @pytest.mark.parametrize("preset", LTX2_PRESETS, ids=lambda preset: preset.name)
 def test_every_default_of_a_preset_is_a_field_of_a_request(preset: object) -> None:
     resolved = resolve_request(None, preset_defaults=preset.defaults)  # type: ignore[attr-defined]
-    assert resolved.sampling.num_frames == 121
+    assert resolved.sampling.num_frames == (57 if preset.name == "ltx2_embedded" else 121)  # type: ignore[attr-defined]
     assert resolved.sampling.fps == 24
 
 
