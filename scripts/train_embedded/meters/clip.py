@@ -9,34 +9,36 @@ from numpy.typing import NDArray
 
 from scripts.train_embedded.meters.movement import motion_of
 from scripts.train_embedded.meters.outline import Outline, kind_of, radius_px, rotation_turns, trace
-from scripts.train_embedded.meters.pitch import notes_over_time
+from scripts.train_embedded.meters.pitch import pitch_error_semitones
 from scripts.train_embedded.meters.sight import look
 from scripts.train_embedded.world import FPS
 from scripts.train_embedded.world.motion import Track
 from scripts.train_embedded.world.scene import Colour, Kind, Motion
-from scripts.train_embedded.world.sound_rules import note_of
 
 _FRAME_STRIDE = 2
 
 
 @dataclass(frozen=True)
 class MeasuredThing:
-    """A thing as it is seen; ``track`` holds its poses at every second frame."""
+    """A thing as it is seen; ``track`` holds its poses at every second frame.
+
+    ``pitch_error_semitones``: median distance between the note that is heard and the one that its height asks of the
+    first voice; NaN without sound.
+    """
 
     colour: Colour
     kind: Kind
     motion: Motion
     track: Track
+    pitch_error_semitones: float
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A clip as it is seen and heard. ``pitch_error_semitones``: median distance between the note that is heard and
-    the one that the picture's first thing should sound; NaN without sound or thing."""
+    """A clip as it is seen and heard."""
 
     backdrop: Colour
     things: tuple[MeasuredThing, ...]
-    pitch_error_semitones: float
 
 
 def measure(
@@ -47,6 +49,7 @@ def measure(
     Frames in which something still changes by a transition are better left out, with their sound.
     """
     watched = frames[::_FRAME_STRIDE]
+    times_s = np.arange(len(watched), dtype=np.float64) * (_FRAME_STRIDE / FPS)
     sight = look(watched)
     things = []
     for seen in sight.things:
@@ -57,11 +60,11 @@ def measure(
         track = track_of(outline, kind, frames.shape[1])
         motion = motion_of(track)
         if motion is not None:
-            things.append(MeasuredThing(seen.colour, kind, motion, track))
-    error = float("nan")
-    if samples is not None and things:
-        error = pitch_error_semitones(things[0].track, samples, sample_rate_hz)
-    return Measured(sight.backdrop, tuple(things), error)
+            error = float("nan")
+            if samples is not None:
+                error = pitch_error_semitones(track.y, times_s, samples, sample_rate_hz)
+            things.append(MeasuredThing(seen.colour, kind, motion, track, error))
+    return Measured(sight.backdrop, tuple(things))
 
 
 def track_of(outline: Outline, kind: Kind, height_px: int) -> Track:
@@ -72,11 +75,3 @@ def track_of(outline: Outline, kind: Kind, height_px: int) -> Track:
         radius_px(outline, kind) / height_px,
         rotation_turns(outline, kind),
     )
-
-
-def pitch_error_semitones(track: Track, samples: NDArray[np.float32], sample_rate_hz: int) -> float:
-    """Median distance between the notes heard and those of the track's places and sizes; NaN when all is silent."""
-    times_s = np.arange(len(track.x), dtype=np.float64) * (_FRAME_STRIDE / FPS)
-    errors = np.abs(notes_over_time(samples, sample_rate_hz, times_s) - note_of(1 - track.y, track.radius))
-    errors = errors[np.isfinite(errors)]
-    return float(np.median(errors)) if errors.size else float("nan")

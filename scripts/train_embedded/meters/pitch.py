@@ -1,17 +1,21 @@
-"""The pitch of a tone over time, from its samples."""
+"""The pitch of the first voice over time, from samples, and how far it is from the one that a picture asks for."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from scripts.train_embedded.world.motion import Floats
+from scripts.train_embedded.world.sound_rules import note_of
 
-_LOWEST_NOTE, _HIGHEST_NOTE = 58.0, 92.0
+# A little more than the first voice's 400 to 800 Hz; the second one is softer, and mostly below.
+_LOWEST_NOTE, _HIGHEST_NOTE = 66.0, 81.0
 _STEP = 0.1  # semitones
 _WINDOW_S = 0.128
 _HARMONIC_WEIGHTS = (1.0, 0.35, 0.25)
 _SILENCE = 1e-3
+# How exactly a height is known, in frame heights: so near to the border of two tones either will do.
+_HEIGHT_MARGIN = 0.02
 
 
 def notes_over_time(samples: NDArray[np.float32], sample_rate_hz: int, times_s: Floats) -> Floats:
@@ -33,3 +37,14 @@ def notes_over_time(samples: NDArray[np.float32], sample_rate_hz: int, times_s: 
     notes: Floats = candidates[score.argmax(axis=1)]
     notes[levels < _SILENCE] = np.nan
     return notes
+
+
+def pitch_error_semitones(y: Floats, times_s: Floats, samples: NDArray[np.float32], sample_rate_hz: int) -> float:
+    """Median distance between the notes heard in ``samples`` and those of a first voice whose centre is ``y`` frame
+    heights below the top at ``times_s`` (NaN where it is not seen); NaN when all is silent or unseen."""
+    heard = notes_over_time(samples, sample_rate_hz, times_s)
+    seen = np.isfinite(y) & np.isfinite(heard)
+    if not seen.any():
+        return float("nan")
+    asked = [note_of(1 - y[seen] + margin, 0) for margin in (-_HEIGHT_MARGIN, _HEIGHT_MARGIN)]
+    return float(np.median(np.min([np.abs(heard[seen] - notes) for notes in asked], axis=0)))

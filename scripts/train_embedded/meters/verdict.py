@@ -10,13 +10,13 @@ from scripts.train_embedded.world.scene import Scene
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is right; with two things, whether it is right for both. ``pitch`` is None where two tones sound."""
+    """What is right; with two things, whether it is right for both. ``pitch`` is that of the first voice."""
 
     colour: bool
     backdrop: bool
     kind: bool
     motion: bool
-    pitch: bool | None
+    pitch: bool
 
 
 def judge(measured: Measured, scene: Scene) -> Verdict:
@@ -28,17 +28,14 @@ def judge(measured: Measured, scene: Scene) -> Verdict:
         backdrop=measured.backdrop is scene.backdrop.colour,
         kind=bool(pairs) and all(one.kind is thing.kind for one, thing in pairs),
         motion=bool(pairs) and all(one.motion is thing.motion for one, thing in pairs),
-        pitch=measured.pitch_error_semitones <= 1.0 if len(scene.things) == 1 else None,
+        pitch=bool(seen) and seen[0].pitch_error_semitones <= 1.0,
     )
 
 
 def shares(verdicts: list[Verdict]) -> dict[str, float]:
-    """Share of right answers by attribute, of the verdicts that have one; NaN where none has."""
-    result = {}
-    for field in fields(Verdict):
-        answers = [answer for verdict in verdicts if (answer := getattr(verdict, field.name)) is not None]
-        result[field.name] = sum(answers) / len(answers) if answers else float("nan")
-    return result
+    """Share of right answers by attribute; NaN without a verdict."""
+    count = len(verdicts) or float("nan")
+    return {field.name: sum(getattr(verdict, field.name) for verdict in verdicts) / count for field in fields(Verdict)}
 
 
 def _matched(measured: Measured, scene: Scene) -> list[MeasuredThing]:

@@ -10,7 +10,6 @@ import numpy as np
 from scripts.train_embedded.world import FPS
 from scripts.train_embedded.world.motion import Floats, Track, Trajectory
 from scripts.train_embedded.world.scene import Backdrop, Scene, Thing
-from scripts.train_embedded.world.sound_rules import KNOCK_S, advance_phase
 
 # How long a change of colour, shape or backdrop takes from the segment's start.
 TRANSITION_S = 1.0
@@ -18,15 +17,13 @@ TRANSITION_S = 1.0
 
 @dataclass(frozen=True)
 class Actor:
-    """A thing on its way. ``phase_turns`` is its tone's at the segment's start, ``knocks_s`` the still audible knocks
-    of an earlier trajectory (story time)."""
+    """A thing on its way, and what it was and how it moved before the segment."""
 
     thing: Thing
     before: Thing
     trajectory: Trajectory
+    trajectory_before: Trajectory
     voice: int
-    phase_turns: float = 0.0
-    knocks_s: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -73,13 +70,7 @@ class Segment:
         if len(scene.things) != len(self.actors):
             raise ValueError(f"expected {len(self.actors)} things, got {len(scene.things)}; dissolve to another count")
         actors = tuple(
-            replace(
-                self._moved_on(actor),
-                thing=thing,
-                before=actor.thing,
-                trajectory=trajectory or actor.trajectory,
-                knocks_s=self._ringing(actor) if trajectory else (),
-            )
+            Actor(thing, actor.thing, trajectory or actor.trajectory, actor.trajectory, actor.voice)
             for actor, thing, trajectory in zip(self.actors, scene.things, trajectories, strict=True)
         )
         return Segment(scene, actors, self.end_frame, num_frames, self.scene.backdrop)
@@ -87,27 +78,14 @@ class Segment:
     def dissolved(self, scene: Scene, num_frames: int, trajectories: Sequence[Trajectory]) -> Segment:
         """The next segment with new actors: the old ones go on for a moment while they fade out."""
         actors = cast_of(scene, trajectories)
-        leaving = tuple(replace(self._moved_on(actor), before=actor.thing) for actor in self.actors)
+        leaving = tuple(replace(actor, before=actor.thing, trajectory_before=actor.trajectory) for actor in self.actors)
         return Segment(scene, actors, self.end_frame, num_frames, self.scene.backdrop, leaving)
-
-    def _moved_on(self, actor: Actor) -> Actor:
-        return replace(
-            actor,
-            phase_turns=advance_phase(
-                actor.trajectory, actor.voice, actor.phase_turns, self.start_frame, self.num_frames
-            ),
-            knocks_s=(),
-        )
-
-    def _ringing(self, actor: Actor) -> tuple[float, ...]:
-        end_s = self.end_frame / FPS
-        return tuple(float(time_s) for time_s in actor.trajectory.impacts(end_s - KNOCK_S, end_s))
 
 
 def cast_of(scene: Scene, trajectories: Sequence[Trajectory]) -> tuple[Actor, ...]:
     """Fresh actors for the scene's things."""
     return tuple(
-        Actor(thing, thing, trajectory, voice)
+        Actor(thing, thing, trajectory, trajectory, voice)
         for voice, (thing, trajectory) in enumerate(zip(scene.things, trajectories, strict=True))
     )
 

@@ -1,61 +1,78 @@
-"""The world's rules of sound: which note a pose has, what a shape's timbre is, how a tone's phase runs on."""
+"""The world's rules of sound: which tone a height has, how tones change, what a shape's timbre and a knock are.
+
+All sound is made of partials at multiples of 100 Hz whose phases are locked to the story's own grid of 10 ms, one frame
+of the mel spectrograms. So a steady mel stands for a steady wave, and a vocoder, which shifts as its mel does, can sing
+every one of them.
+"""
 
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
-from scripts.train_embedded.world import FPS
-from scripts.train_embedded.world.motion import Floats, Track, Trajectory
-from scripts.train_embedded.world.scene import Kind, Size
+from scripts.train_embedded.world.motion import Floats
+from scripts.train_embedded.world.scene import Kind
 
-# Notes change on this grid, whatever the sample rate, so that a tone's phase is exact at every rate.
-TICKS_PER_FRAME = 8
+GRID_HZ = 100
+"""Points of the grid in a second, and the frequency of the first partial."""
+PARTIALS = 48
+CHANGE_POINTS = 4
+"""How many points of the grid a tone takes to fade into the next one."""
 KNOCK_S = 0.3
-SECOND_VOICE_SEMITONES = -12
-_LOWEST_NOTE = 72
-_SEMITONES_PER_HEIGHT = 12
-_SEMITONES_PER_DOUBLING = 6
 
-# Amplitudes of the harmonics; the fundamental is the strongest, so a pitch can be heard and measured.
-TIMBRES: dict[Kind, tuple[float, ...]] = {
-    Kind.BALL: (1.0, 0.08, 0.0, 0.0, 0.0, 0.0),
-    Kind.SQUARE: (1.0, 0.0, 0.42, 0.0, 0.26, 0.0),
-    Kind.TRIANGLE: (1.0, 0.5, 0.34, 0.25, 0.2, 0.16),
-    Kind.STAR: (1.0, 0.1, 0.1, 0.6, 0.1, 0.4),
+_KNOCK_DECAY_POINTS = 4.0
+_KNOCK_PARTIALS = {1: 0.12, 2: 0.24, 3: 0.14, 11: 0.05, 13: 0.04}
+
+# Amplitudes of the harmonics, scaled below to equal power; the fundamental is the strongest, so a pitch can be heard
+# and measured.
+_HARMONICS: dict[Kind, tuple[float, ...]] = {
+    Kind.BALL: (1.0, 0.1, 0.0, 0.0, 0.0, 0.0),
+    Kind.SQUARE: (1.0, 0.0, 0.4, 0.0, 0.3, 0.0),
+    Kind.TRIANGLE: (1.0, 0.6, 0.4, 0.28, 0.2, 0.14),
+    Kind.STAR: (1.0, 0.0, 0.0, 0.5, 0.0, 0.3),
     Kind.RING: (1.0, 0.7, 0.0, 0.0, 0.0, 0.0),
-    Kind.CROSS: (1.0, 0.0, 0.0, 0.0, 0.7, 0.0),
+    Kind.CROSS: (1.0, 0.0, 0.6, 0.0, 0.0, 0.0),
+}
+TIMBRES: dict[Kind, Floats] = {
+    kind: np.array(harmonics) / np.linalg.norm(harmonics) for kind, harmonics in _HARMONICS.items()
 }
 
 
-def note_of(height: float | Floats, radius: float | Floats) -> Floats:
-    """MIDI note (whole semitones) of a thing whose centre is ``height`` frame heights above the bottom edge.
+def tone_of(height: float | Floats, voice: int) -> NDArray[np.int64]:
+    """Fundamental, in multiples of 100 Hz, of a thing whose centre is ``height`` frame heights above the bottom edge.
 
-    It rises an octave from the bottom to the top, and half an octave as the radius halves.
+    The first voice has five tones, 400 Hz below a quarter of the height to 800 Hz above three quarters: a chord on the
+    natural harmonics. The second voice has three of them, an octave lower.
     """
-    by_size = _SEMITONES_PER_DOUBLING * np.log2(Size.MEDIUM.radius / np.asarray(radius, dtype=np.float64))
-    notes: Floats = np.round(_LOWEST_NOTE + _SEMITONES_PER_HEIGHT * np.asarray(height) + by_size)
+    low, high = (4, 8) if voice == 0 else (2, 4)
+    tones: NDArray[np.int64] = np.clip(np.rint(low * (0.5 + 2 * np.asarray(height))), low, high).astype(np.int64)
+    return tones
+
+
+def note_of(height: float | Floats, voice: int) -> Floats:
+    """The same as a MIDI note, a fraction."""
+    notes: Floats = 69 + 12 * np.log2(GRID_HZ * tone_of(height, voice) / 440)
     return notes
 
 
-def notes(track: Track, voice: int) -> Floats:
-    """MIDI notes of a track's poses; the second of two voices is an octave lower."""
-    return note_of(1 - track.y, track.radius) + voice * SECOND_VOICE_SEMITONES
+def tone_gains(tones: NDArray[np.int64]) -> Floats:
+    """Gain of each fundamental 0..8 at points of the grid [T, 9], from the tones up to then [T + CHANGE_POINTS - 1].
+
+    A tone 0 is silence. The gains of a point add up to 1: a change of tone is a fade.
+    """
+    sung = np.eye(9)[tones]
+    count = len(tones) - CHANGE_POINTS + 1
+    gains: Floats = sum((sung[start : start + count] for start in range(CHANGE_POINTS)), np.zeros((count, 9)))
+    gains[:, 0] = 0.0
+    return gains / CHANGE_POINTS
 
 
-def tick_times_s(start_frame: int, num_frames: int) -> Floats:
-    """Story times of the ticks of a segment, and of its end: [num_frames * TICKS_PER_FRAME + 1]."""
-    ticks = np.arange(num_frames * TICKS_PER_FRAME + 1) + start_frame * TICKS_PER_FRAME
-    return ticks / (FPS * TICKS_PER_FRAME)
-
-
-def phase_at_ticks(trajectory: Trajectory, voice: int, phase_turns: float, times_s: Floats) -> Floats:
-    """Phase in turns of a tone at the ticks, from ``phase_turns`` at the first."""
-    hz = 440.0 * 2 ** ((notes(trajectory.at(times_s[:-1]), voice) - 69) / 12)
-    steps = np.concatenate(([phase_turns], hz / (FPS * TICKS_PER_FRAME)))
-    phases: Floats = np.cumsum(steps)
-    return phases
-
-
-def advance_phase(trajectory: Trajectory, voice: int, phase_turns: float, start_frame: int, num_frames: int) -> float:
-    """Phase in turns (0..1) of a tone at the end of a segment that began with ``phase_turns``."""
-    return float(phase_at_ticks(trajectory, voice, phase_turns, tick_times_s(start_frame, num_frames))[-1] % 1.0)
+def knock_amplitudes(since_points: NDArray[np.int64]) -> Floats:
+    """Amplitudes of all partials [T, PARTIALS] at points of the grid that many points after the one where it begins."""
+    decay = np.exp(-(np.maximum(since_points, 1) - 1) / _KNOCK_DECAY_POINTS) * (since_points >= 1)
+    decay *= since_points < KNOCK_S * GRID_HZ
+    amplitudes = np.zeros((since_points.size, PARTIALS))
+    for partial, level in _KNOCK_PARTIALS.items():
+        # The bright partials are the stick, which is heard at the start only.
+        amplitudes[:, partial - 1] = level * (decay if partial < 10 else decay**3)
+    return amplitudes

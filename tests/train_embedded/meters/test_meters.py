@@ -23,6 +23,6 @@ def test_worn_clips_are_read_with_few_mistakes(wear: str) -> None:
 
 def test_with_captions_and_sounds_of_other_clips_the_answers_fall_to_chance() -> None:
     found = read("shuffled", 40)
-    # One in ten colours, six shapes, nine motions, and about three of eighteen notes.
+    # One in ten colours, six shapes, nine motions and five notes.
     for name, limit in {"colour": 0.3, "backdrop": 0.3, "kind": 0.4, "motion": 0.3, "pitch": 0.45}.items():
         assert found[name] <= limit, (name, found)

@@ -1,4 +1,4 @@
-"""Notes follow height and size, timbres follow shapes, knocks follow bounces, and nothing clicks."""
+"""Tones follow height, timbres follow shapes, knocks follow bounces, and nothing clicks."""
 
 from dataclasses import replace
 
@@ -9,7 +9,7 @@ from scripts.train_embedded.world.motion import Arena, Pose, Trajectory
 from scripts.train_embedded.world.scene import Backdrop, Colour, Kind, Motion, Pattern, Scene, Size, Thing
 from scripts.train_embedded.world.segment import Segment, first_segment
 from scripts.train_embedded.world.sound import sound_of
-from scripts.train_embedded.world.sound_rules import TIMBRES, note_of
+from scripts.train_embedded.world.sound_rules import GRID_HZ, TIMBRES, note_of, tone_gains, tone_of
 
 BACKDROP = Backdrop(Pattern.PLAIN, Colour.BLACK)
 
@@ -26,34 +26,61 @@ def spectrum(sound: np.ndarray, rate_hz: int) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize("rate_hz", [16000, 24000, 48000])
 @pytest.mark.parametrize("kind", Kind)
-def test_a_still_thing_sounds_its_note_with_its_timbre(kind: Kind, rate_hz: int) -> None:
+def test_a_still_thing_sounds_its_tone_with_its_timbre(kind: Kind, rate_hz: int) -> None:
     sound = sound_of(segment(kind, Motion.STILL, Pose(0.5, 0.25, 0.155)), rate_hz)
     assert sound.shape == (2, 4 * rate_hz)
     frequencies, strength = spectrum(sound, rate_hz)
-    tone_hz = 440 * 2 ** ((72 + 9 - 69) / 12)
-    heard = [strength[np.abs(frequencies - n * tone_hz) < 8].max() for n in range(1, 7)]
-    assert np.array(heard) / heard[0] == pytest.approx(TIMBRES[kind], abs=0.01)
+    heard = [strength[np.abs(frequencies - n * 800) < 8].max() for n in range(1, 7)]
+    assert np.array(heard) / heard[0] == pytest.approx(TIMBRES[kind] / TIMBRES[kind][0], abs=0.02)
 
 
-def test_notes_are_whole_semitones_an_octave_over_the_height_and_half_of_one_per_doubling() -> None:
-    assert note_of(0.0, 0.155) == 72
-    assert note_of(1.0, 0.155) == 84
-    assert note_of(0.5, 0.31) == 72
-    heights = np.linspace(0, 1, 200)
-    assert set(note_of(heights, 0.155)) == set(range(72, 85))
+def test_the_first_voice_has_five_tones_within_the_middle_half_and_the_second_three_an_octave_lower() -> None:
+    heights = np.linspace(0, 1, 401)
+    assert set(tone_of(heights, 0)) == {4, 5, 6, 7, 8}
+    assert set(tone_of(heights, 1)) == {2, 3, 4}
+    assert [int(tone_of(height, 0)) for height in (0.0, 0.25, 0.5, 0.75, 1.0)] == [4, 4, 6, 8, 8]
+    assert [int(tone_of(height, 1)) for height in (0.25, 0.5, 0.75)] == [2, 3, 4]
+    assert note_of(0.25, 0) == pytest.approx(69 + 12 * np.log2(400 / 440))
 
 
-def test_a_rising_thing_steps_through_notes_without_a_click() -> None:
+@pytest.mark.parametrize("kind", Kind)
+def test_a_steady_tone_repeats_every_10_ms_from_the_story_s_start(kind: Kind) -> None:
+    sound = sound_of(segment(kind, Motion.STILL, Pose(0.4, 0.5, 0.155)), 24000)
+    cycles = sound[:, 2400:].reshape(2, -1, 24000 // GRID_HZ)
+    np.testing.assert_allclose(cycles, np.broadcast_to(cycles[:, :1], cycles.shape), atol=1e-6)
+    # Every partial is a sine: the cycle begins at nothing.
+    assert np.abs(cycles[:, :, 0]).max() < 1e-6
+
+
+def test_a_rising_thing_steps_through_tones_without_a_click() -> None:
     sound = sound_of(segment(Kind.BALL, Motion.UP, Pose(0.5, 0.7, 0.155), 0.1), 48000)
-    # A step of phase would show as a jump; 0.16 at 1.1 kHz moves by at most 0.026 a sample.
-    assert np.abs(np.diff(sound, axis=1)).max() < 0.03
+    # 0.22 at 800 Hz moves by at most 0.023 a sample.
+    assert np.abs(np.diff(sound, axis=1)).max() < 0.025
+
+
+def test_a_change_of_tone_is_a_fade_and_silence_has_no_gain() -> None:
+    gains = tone_gains(np.array([0, 0, 0, 5, 5, 5, 5, 6, 6, 6, 6]))
+    np.testing.assert_allclose(gains[:, 5], [0.25, 0.5, 0.75, 1, 0.75, 0.5, 0.25, 0])
+    np.testing.assert_allclose(gains[3:].sum(axis=1), 1)
+    assert not gains[:, 0].any()
+
+
+def test_a_story_begins_softly() -> None:
+    sound = sound_of(segment(Kind.TRIANGLE, Motion.STILL, Pose(0.5, 0.5, 0.155)), 48000)
+    assert np.abs(sound[:, :240]).max() < 0.25 * np.abs(sound).max()
+
+
+def test_a_rate_off_the_grid_is_refused() -> None:
+    with pytest.raises(ValueError, match="a multiple of 100 Hz, got 22050"):
+        sound_of(segment(Kind.BALL, Motion.STILL, Pose(0.5, 0.5, 0.155)), 22050)
 
 
 def test_it_knocks_when_it_hits_the_floor_and_at_no_other_time() -> None:
     bouncing = segment(Kind.BALL, Motion.BOUNCE, Pose(0.5, 0.3, 0.155))
     impacts = bouncing.actors[0].trajectory.impacts(0, 4)
+    tone = segment(Kind.BALL, Motion.STILL, Pose(0.5, 0.3, 0.155))
     level = np.abs(sound_of(bouncing, 16000)).max(axis=0).reshape(-1, 320).max(axis=1)
-    loud = np.flatnonzero(level > 0.2) * 320 / 16000
+    loud = np.flatnonzero(level > 1.3 * np.abs(sound_of(tone, 16000)).max()) * 320 / 16000
     assert loud.size
     nearest = loud[:, None] - impacts[None, :]
     assert np.where(nearest > -0.02, np.abs(nearest), np.inf).min(axis=1).max() < 0.1
@@ -74,6 +101,6 @@ def test_a_new_shape_takes_its_timbre_over_without_a_click() -> None:
     bend = np.abs(np.diff(joined, n=2, axis=1)).max(axis=0)
     assert bend[parts[0].shape[1] - 4 : parts[0].shape[1] + 4].max() < 1.1 * bend[:192000].max()
     frequencies, strength = spectrum(parts[1][:, 96000:], 48000)
-    tone_hz = 440 * 2 ** ((78 - 69) / 12)
+    tone_hz = 600
     octave = strength[np.abs(frequencies - 2 * tone_hz) < 8].max() / strength[np.abs(frequencies - tone_hz) < 8].max()
-    assert octave == pytest.approx(0.5, abs=0.02)
+    assert octave == pytest.approx(0.6, abs=0.02)
