@@ -52,10 +52,10 @@ class Report:
     details: dict[str, Any] = field(default_factory=dict)
     machine: dict[str, Any] = field(default_factory=lambda: describe_machine())
 
-    def write(self, folder: Path = RESULTS) -> Path:
-        """Write ``<benchmark>.json`` into ``folder``."""
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"{self.benchmark}.json"
+    def write(self, path: Path | None = None) -> Path:
+        """Write the report as JSON to ``path``, or as ``<benchmark>.json`` among the results."""
+        path = RESULTS / f"{self.benchmark}.json" if path is None else path
+        path.parent.mkdir(parents=True, exist_ok=True)
         content = asdict(self)
         for row, figure in zip(content["figures"], self.figures, strict=True):
             row["met"] = figure.met

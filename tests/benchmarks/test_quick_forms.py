@@ -32,7 +32,7 @@ def check_structure(report: Report, name: str, tmp_path: Path) -> None:
     for figure in report.figures:
         assert figure.value is not None or figure.note
         assert figure.value is None or math.isfinite(figure.value)
-    assert json.loads(report.write(tmp_path).read_text())["machine"]["cores"] >= 1
+    assert json.loads(report.write(tmp_path / "report.json").read_text())["machine"]["cores"] >= 1
 
 
 @pytest.mark.parametrize("name", ["encode", "segment", "critical_path", "control", "memory", "realtime"])

@@ -10,7 +10,7 @@ def report(*figures: Figure) -> Report:
 
 def test_a_report_reads_back_as_it_was_written(tmp_path: Path) -> None:
     written = report(Figure("a", 0.5, "x", 1.0, "note"), Figure("b", None, "ms", 2.0), Figure("c", 3.0, "s"))
-    assert Report.read(written.write(tmp_path)) == written
+    assert Report.read(written.write(tmp_path / "report.json")) == written
 
 
 def test_the_json_says_which_goals_are_met(tmp_path: Path) -> None:
@@ -19,7 +19,7 @@ def test_the_json_says_which_goals_are_met(tmp_path: Path) -> None:
         Figure("missed", 1.01, "x", 1.0),
         Figure("without a goal", 5.0, "x"),
         Figure("not measured", None, "x", 1.0),
-    ).write(tmp_path)
+    ).write(tmp_path / "report.json")
     rows = json.loads(path.read_text())["figures"]
     assert [row["met"] for row in rows] == [True, False, None, None]
 
