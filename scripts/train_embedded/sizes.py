@@ -44,3 +44,45 @@ def vae_section(
         "encoder_blocks": encoder,
         "decoder_blocks": decoder,
     }
+
+
+def transformer_section(
+    *,
+    layers: int = 4,
+    heads: int = 4,
+    head_dim: int = 48,
+    audio_heads: int = 2,
+    audio_head_dim: int = 32,
+    latent_channels: int = 32,
+    audio_channels: int = 128,
+    text: dict[str, Any],
+) -> dict[str, Any]:
+    """The ``transformer`` section; ``text`` holds the keys of the connectors.
+
+    Rotations are spread over what one segment spans, a few seconds and 256 px, rather than over the large models'
+    twenty seconds and 2048 px: at small widths there are few frequencies, and none may be wasted.
+    """
+    return {
+        "num_layers": layers,
+        "in_channels": latent_channels,
+        "out_channels": latent_channels,
+        "num_attention_heads": heads,
+        "attention_head_dim": head_dim,
+        "cross_attention_dim": heads * head_dim,
+        "audio_in_channels": audio_channels,
+        "audio_out_channels": audio_channels,
+        "audio_num_attention_heads": audio_heads,
+        "audio_attention_head_dim": audio_head_dim,
+        "audio_cross_attention_dim": audio_heads * audio_head_dim,
+        "positional_embedding_theta": 8.0,
+        "positional_embedding_max_pos": [4, 256, 256],
+        "audio_positional_embedding_max_pos": [4],
+        "positional_embedding_type": "rope",
+        "rope_type": "split",
+        "frequencies_precision": "float64",
+        "use_middle_indices_grid": True,
+        "timestep_scale_multiplier": 1000,
+        "av_ca_timestep_scale_multiplier": 1000.0,
+        "norm_eps": 1e-6,
+        **text,
+    }

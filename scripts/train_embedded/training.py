@@ -86,3 +86,10 @@ def train(
         if step % plan.snapshot_every_steps == 0 or step == last:
             save_snapshot(path, step, model, average, optimiser, description)
     return average
+
+
+def native_dtype(device: torch.device) -> torch.dtype:
+    """bfloat16 where the device multiplies in it, float32 elsewhere."""
+    if device.type == "cuda":
+        return torch.bfloat16
+    return torch.bfloat16 if torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float32

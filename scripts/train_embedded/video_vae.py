@@ -1,6 +1,7 @@
-"""Stage 1: trains the video VAE on clips of the world.
+"""Stage 1: trains the video VAE on clips of the world; later its decoder alone, while the transformer trains.
 
 python -m scripts.train_embedded.video_vae --folder outputs/embedded
+python -m scripts.train_embedded.video_vae --folder outputs/embedded --decoder-only
 """
 
 from __future__ import annotations
@@ -26,17 +27,21 @@ FILE_NAME = "video_vae.safetensors"
 # Noise on the latents, in shares of their deviation: a decoder that stands it forgives a generator's errors, and the
 # encoder can hide nothing in small differences.
 _LATENT_NOISE = 0.1
+# What the transformer makes is further off than that, and by then the encoder cannot spread its latents further apart.
+_DECODER_LATENT_NOISE = 0.15
 _LATENT_SIZE_WEIGHT = 1e-4
 # Pixels at edges count more: they are few, and they are the shapes.
 _EDGE_WEIGHT = 4.0
 _STATISTICS_BATCHES = 8
 
 
-def reconstruction_losses(vae: VideoVAE, pixels: Tensor, noise: Tensor) -> dict[str, Tensor]:
+def reconstruction_losses(
+    vae: VideoVAE, pixels: Tensor, noise: Tensor, *, latent_noise: float = _LATENT_NOISE
+) -> dict[str, Tensor]:
     """Losses for ``pixels`` [B, 3, F, H, W]; ``noise`` has the shape of their latents."""
     latents = vae.encoder(pixels)
     deviation = latents.detach().std(dim=(0, 2, 3, 4), keepdim=True)
-    restored = vae.decoder(latents + _LATENT_NOISE * deviation * noise, causal=vae.config.causal_decoder)
+    restored = vae.decoder(latents + latent_noise * deviation * noise, causal=vae.config.causal_decoder)
     apart = restored - pixels
     weight = 1 + _EDGE_WEIGHT * _edges(pixels)
     loss = (weight * (apart.abs() + apart.square())).mean()
@@ -77,8 +82,27 @@ def train_video_vae(
     with torch.no_grad():
         _set_statistics(vae, plan, shape, device)
         print(f"{plan.name}: on clips it has not seen {validate(vae, plan.seed, shape):.2f} dB", flush=True)
-    tensors = {f"vae.{name}": tensor for name, tensor in vae.state_dict().items()}
-    write_tensors(folder / FILE_NAME, tensors, {"vae": json.dumps(section)})
+    _write(vae, section, folder)
+    return vae
+
+
+def train_decoder(
+    shape: ClipShape, plan: Plan, folder: Path, device: torch.device, stop_at: int | None = None
+) -> VideoVAE:
+    """Goes on with the decoder of the VAE in ``folder`` while the encoder, and thereby every latent, stays."""
+    vae = load_video_vae(folder).to(device)
+    vae.encoder.requires_grad_(False)
+    section = _section(folder)
+
+    def losses_at(step: int) -> dict[str, Tensor]:
+        pixels = clip_batch(plan.seed, step, shape).to(device)
+        generator = torch.Generator().manual_seed(plan.seed * 1_000_003 + step)
+        noise = torch.randn(latent_shape(vae, shape), generator=generator).to(device)
+        return reconstruction_losses(vae, pixels, noise, latent_noise=_DECODER_LATENT_NOISE)
+
+    vae.decoder.load_state_dict(train(vae.decoder, losses_at, plan, folder, stop_at=stop_at))
+    print(f"{plan.name}: on clips it has not seen {validate(vae, plan.seed, shape):.2f} dB", flush=True)
+    _write(vae, section, folder)
     return vae
 
 
@@ -91,6 +115,19 @@ def load_video_vae(folder: Path) -> VideoVAE:
         vae.load_state_dict({name.removeprefix("vae."): file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
     vae.eval()
     return vae
+
+
+def _section(folder: Path) -> dict[str, Any]:
+    from safetensors import safe_open
+
+    with safe_open(folder / FILE_NAME, framework="pt") as file:
+        section: dict[str, Any] = json.loads(file.metadata()["vae"])
+    return section
+
+
+def _write(vae: VideoVAE, section: dict[str, Any], folder: Path) -> None:
+    tensors = {f"vae.{name}": tensor for name, tensor in vae.state_dict().items()}
+    write_tensors(folder / FILE_NAME, tensors, {"vae": json.dumps(section)})
 
 
 @torch.no_grad()
@@ -130,15 +167,17 @@ def main() -> None:
     parser.add_argument("--crop", type=int, default=128, help="size of the crops in px (default 128)")
     parser.add_argument("--rate", type=float, default=1e-3, help="highest learning rate (default 0.001)")
     parser.add_argument("--seed", type=int, default=0, help="of weights, clips and noise (default 0)")
+    parser.add_argument("--decoder-only", action="store_true", help="keep the encoder of the VAE that is there")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cpu or cuda")
     arguments = parser.parse_args()
-    train_video_vae(
-        vae_section(),
-        ClipShape(arguments.batch, arguments.frames, arguments.picture, arguments.crop),
-        Plan("video_vae", arguments.steps, arguments.rate, arguments.seed),
-        arguments.folder,
-        torch.device(arguments.device),
-    )
+    shape = ClipShape(arguments.batch, arguments.frames, arguments.picture, arguments.crop)
+    device = torch.device(arguments.device)
+    if arguments.decoder_only:
+        plan = Plan("video_decoder", arguments.steps, arguments.rate, arguments.seed + 1)
+        train_decoder(shape, plan, arguments.folder, device)
+        return
+    plan = Plan("video_vae", arguments.steps, arguments.rate, arguments.seed)
+    train_video_vae(vae_section(), shape, plan, arguments.folder, device)
 
 
 if __name__ == "__main__":

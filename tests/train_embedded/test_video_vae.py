@@ -10,7 +10,13 @@ from scripts.train_embedded.clips import ClipShape, validation_batch
 from scripts.train_embedded.initial_weights import initialise
 from scripts.train_embedded.sizes import vae_section
 from scripts.train_embedded.training import Plan
-from scripts.train_embedded.video_vae import load_video_vae, reconstruction_losses, train_video_vae, validate
+from scripts.train_embedded.video_vae import (
+    load_video_vae,
+    reconstruction_losses,
+    train_decoder,
+    train_video_vae,
+    validate,
+)
 
 SHAPE = ClipShape(batch=4, num_frames=5, picture_px=64, crop_px=32)
 # One halving of space and time after patches of 4 px: a few seconds show that it learns.
@@ -40,6 +46,16 @@ def test_a_few_steps_improve_the_picture_and_the_part_that_is_written_is_the_one
     pixels = validation_batch(0, SHAPE)
     with torch.no_grad():
         assert torch.equal(loaded.encode(pixels), trained.encode(pixels))
+
+
+def test_the_decoder_goes_on_alone_and_leaves_the_latents_as_they_are(tmp_path: Path) -> None:
+    before = train_video_vae(SECTION, SHAPE, Plan("video_vae", 20, 1e-2, warmup_steps=2), tmp_path, CPU)
+    after = train_decoder(SHAPE, Plan("video_decoder", 60, 5e-3, seed=1, warmup_steps=5), tmp_path, CPU)
+    pixels = validation_batch(0, SHAPE)
+    with torch.no_grad():
+        assert torch.equal(before.encode(pixels), after.encode(pixels))
+        assert torch.equal(load_video_vae(tmp_path).decode(after.encode(pixels)), after.decode(after.encode(pixels)))
+    assert validate(after, 0, SHAPE) > validate(before, 0, SHAPE) + 0.5
 
 
 def test_latents_are_normalised_over_whole_pictures(tmp_path: Path) -> None:

@@ -1,0 +1,323 @@
+"""Stage 5: trains the transformer by flow matching on the encoded samples, first and continued segments alike.
+
+python -m scripts.train_embedded.flow --folder outputs/embedded
+
+Needs the text stage and the shards of the latents stage; a shard that is not there yet is waited for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F
+from safetensors import safe_open
+from torch import Tensor, nn
+
+from fastvideo.models.ltx2.loader import official_key, split_key
+from fastvideo.models.ltx2.rope import audio_positions, video_positions
+from fastvideo.models.ltx2.transformer import LTX2Transformer, LTX2TransformerConfig, ModalityInput
+from fastvideo.pipelines.basic.ltx2.segment_plan import SegmentPlan
+from scripts.train_embedded.latents import SHARD_SAMPLES, SIZE_PX, STREAMS, read_shard, shard_path
+from scripts.train_embedded.samples import CAPTIONS, plans
+from scripts.train_embedded.sizes import transformer_section
+from scripts.train_embedded.snapshot import write_tensors
+from scripts.train_embedded.text import contexts_of, load_text
+from scripts.train_embedded.text_sizes import text_section
+from scripts.train_embedded.training import Plan, native_dtype, train
+
+FILE_NAME = "transformer.safetensors"
+_SPATIAL_SCALE = 32
+# How many samples a run begins with, and after how many steps it has all of them: shards may still be in the making.
+_FIRST_SHARDS = 4
+# Pure noise is where a segment's content is decided, and few-step sampling stands or falls with it.
+_PURE_NOISE_SHARE = 0.3
+_SIGMA_MEAN, _SIGMA_DEVIATION = 0.8, 1.2
+_AUDIO_WEIGHT = 0.6
+# Noise on what a segment continues, in deviations of the latents: at run time that is generated, and not perfect.
+_GIVEN_NOISE = 0.1
+_AT_ONCE_ON_CPU = 4
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Clean tokens of B samples of one kind, video [B, N, C] and audio [B, M, C'], and their captions."""
+
+    plan: SegmentPlan
+    video: Tensor
+    audio: Tensor
+    captions: list[str]
+
+    def part(self, first: int, last: int) -> Batch:
+        return replace(
+            self, video=self.video[first:last], audio=self.audio[first:last], captions=self.captions[first:last]
+        )
+
+
+class Samples:
+    """The shards of a folder, first segments and later ones apart, of which more are taken in as training goes on."""
+
+    def __init__(self, folder: Path, count: int) -> None:
+        self._folder = folder
+        self._shards = -(-count // SHARD_SAMPLES)
+        self._read = 0
+        self._kinds: tuple[list[tuple[Tensor, Tensor, list[str]]], ...] = ([], [])
+        self._plans = plans(2)
+
+    def batch(self, step: int, share: float, size: int, seed: int) -> Batch:
+        """The batch of a step, of samples among the first ``share`` (0..1) of all. Waits for missing shards."""
+        self._take_in(min(self._shards, _FIRST_SHARDS + int(share * self._shards)))
+        generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
+        shares = torch.tensor([float(len(kind)) for kind in self._kinds])
+        kind = int(torch.multinomial(shares, 1, generator=generator))
+        chosen = torch.randint(len(self._kinds[kind]), (size,), generator=generator).tolist()
+        wording = torch.randint(CAPTIONS, (size,), generator=generator).tolist()
+        rows = [self._kinds[kind][place] for place in chosen]
+        return Batch(
+            self._plans[kind],
+            torch.stack([video for video, _, _ in rows]).float(),
+            torch.stack([audio for _, audio, _ in rows]).float(),
+            [captions[which] for (_, _, captions), which in zip(rows, wording, strict=True)],
+        )
+
+    def _take_in(self, shards: int) -> None:
+        while self._read < shards:
+            for stream in STREAMS:
+                _wait_for(shard_path(self._folder, stream, self._read))
+            video, audio, captions, places = read_shard(self._folder, self._read)
+            for row in zip(video, audio, captions, places, strict=True):
+                self._kinds[min(row[3], 1)].append(row[:3])
+            self._read += 1
+
+
+def _wait_for(path: Path) -> None:
+    if not path.exists():
+        print(f"flow: waits for {path} of the latents stage", flush=True)
+    while not path.exists():
+        time.sleep(2)
+
+
+class LowPrecision:
+    """A model computed by a twin in another type: the twin's weights follow, and its gradients reach the model's.
+
+    ``compiled`` fuses each block's small operations, which pays on long runs: the first steps take minutes.
+    """
+
+    def __init__(self, model: LTX2Transformer, dtype: torch.dtype, *, compiled: bool = False) -> None:
+        self._model = model
+        self._twin = deepcopy(model).to(dtype)
+        self._pairs = list(zip(model.parameters(), self._twin.parameters(), strict=True))
+        for own, other in self._pairs:
+            other.register_post_accumulate_grad_hook(partial(_hand_over, own))
+        if compiled:
+            blocks = self._twin.transformer_blocks
+            for number, block in enumerate(blocks):
+                blocks[number] = cast(nn.Module, torch.compile(block, dynamic=True))
+
+    def follow(self) -> None:
+        """Takes over the model's weights, before each step."""
+        with torch.no_grad():
+            for own, other in self._pairs:
+                other.copy_(own)
+
+    def __call__(self, video: ModalityInput, audio: ModalityInput) -> tuple[Tensor, Tensor]:
+        on_cpu = video.latents.device.type == "cpu"
+        with plain_attention() if on_cpu else nullcontext():
+            out: tuple[Tensor, Tensor] = self._twin(video, audio)
+        return out
+
+
+def _hand_over(own: nn.Parameter, other: Tensor) -> None:
+    assert other.grad is not None
+    own.grad = other.grad.to(own.dtype)
+    other.grad = None
+
+
+@contextmanager
+def plain_attention() -> Iterator[None]:
+    """Attention as two matrix products: on CPUs, in bfloat16, the fused kernel's backward pass takes twice as long."""
+
+    def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return ((q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)).softmax(dim=-1) @ v
+
+    fused = F.scaled_dot_product_attention
+    F.scaled_dot_product_attention = attention
+    try:
+        yield
+    finally:
+        F.scaled_dot_product_attention = fused
+
+
+def initialise(model: LTX2Transformer, seed: int) -> None:
+    """Weights that keep the variance, open gates, and an output of nothing at first."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.endswith("norm.weight"):
+                parameter.fill_(1)
+            elif "scale_shift_table" in name or parameter.ndim < 2 or ".linear.weight" in name:
+                parameter.zero_()
+            else:
+                deviation = parameter.shape[1] ** -0.5
+                parameter.copy_(torch.randn(parameter.shape, generator=generator) * deviation)
+        for name, parameter in model.named_parameters():
+            if name.endswith((".scale_shift_table", "audio_scale_shift_table")) and parameter.shape[0] == 6:
+                parameter[2], parameter[5] = 1, 1
+            elif "scale_shift_table_a2v" in name:
+                parameter[4] = 0.5
+            elif name.endswith((".bias",)) and (".to_q." in name or ".to_k." in name):
+                # A constant part of queries and keys: attention that looks by distance alone from the first step on.
+                parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.5)
+        for layer in (model.proj_out, model.audio_proj_out):
+            layer.weight.zero_()
+
+
+def noise_levels(count: int, generator: torch.Generator) -> Tensor:
+    """Sigmas [count]: often 1, else towards 1 (logit-normal)."""
+    pure = torch.rand(count, generator=generator) < _PURE_NOISE_SHARE
+    other = torch.sigmoid(_SIGMA_MEAN + _SIGMA_DEVIATION * torch.randn(count, generator=generator)).clamp(0.02, 1)
+    return torch.where(pure, torch.ones(count), other)
+
+
+def velocity_losses(
+    model: Callable[[ModalityInput, ModalityInput], tuple[Tensor, Tensor]],
+    batch: Batch,
+    contexts: tuple[Tensor, Tensor],
+    generator: torch.Generator,
+) -> dict[str, Tensor]:
+    """Squared errors of the velocities, eps - x0 at x_t = (1 - sigma) x0 + sigma eps, of all that is not given.
+
+    One sigma a sample for picture and sound, as at run time. Tokens that differ from their clip's mean count more:
+    those are the shapes.
+    """
+    plan, device = batch.plan, contexts[0].device
+    size = batch.video.shape[0]
+    side = SIZE_PX // _SPATIAL_SCALE
+    given_frames = (plan.overlap_frames + 7) // 8
+    sigma = noise_levels(size, generator).to(device)
+    inputs, targets, weights = [], [], []
+    for clean, given, positions, context in (
+        (
+            batch.video.to(device),
+            given_frames * side * side,
+            video_positions(
+                plan.latent_frames, side, side, fps=plan.fps, offset_s=float(plan.position_offset), device=device
+            ),
+            contexts[0],
+        ),
+        (
+            batch.audio.to(device),
+            plan.audio_context_latents,
+            audio_positions(plan.audio_latents, device=device),
+            contexts[1],
+        ),
+    ):
+        noise = torch.randn(clean.shape, generator=generator).to(device)
+        mask = torch.ones(clean.shape[1], device=device)
+        mask[:given] = 0
+        timesteps = sigma[:, None] * mask
+        kept = clean + _GIVEN_NOISE * torch.rand((size, 1, 1), generator=generator).to(device) * noise
+        mixed = torch.lerp(clean, noise, sigma[:, None, None])
+        inputs.append(ModalityInput(torch.where(mask[:, None] > 0, mixed, kept), timesteps, sigma, positions, context))
+        targets.append(noise - clean)
+        apart = (clean - clean.mean(dim=1, keepdim=True)).abs().mean(dim=-1)
+        apart = 0.5 + apart / apart.mean(dim=1, keepdim=True).clamp(min=1e-6)
+        weights.append(apart * mask / (apart * mask).mean(dim=1, keepdim=True))
+    losses = [
+        (weight * (velocity.float() - target).square().mean(dim=-1)).mean()
+        for velocity, target, weight in zip(model(*inputs), targets, weights, strict=True)
+    ]
+    return {"loss": losses[0] + _AUDIO_WEIGHT * losses[1], "video": losses[0], "audio": losses[1]}
+
+
+def train_flow(
+    section: dict[str, Any],
+    samples: int,
+    batch_size: int,
+    plan: Plan,
+    folder: Path,
+    device: torch.device,
+    dtype: torch.dtype,
+    stop_at: int | None = None,
+    start_from: Path | None = None,
+    compiled: bool = False,
+) -> LTX2Transformer:
+    """Trains from the last snapshot in ``folder`` and writes the transformer's tensors."""
+    text_encoder, connectors = load_text(folder)
+    text_encoder.model.to(device)
+    connectors.to(device)
+    model = LTX2Transformer(LTX2TransformerConfig.from_metadata(section))
+    initialise(model, plan.seed)
+    if start_from is not None:
+        load_transformer(model, start_from)
+    model.to(device)
+    run = LowPrecision(model, dtype, compiled=compiled)
+    store = Samples(folder, samples)
+
+    def losses_at(step: int) -> dict[str, Tensor]:
+        run.follow()
+        batch = store.batch(step, 2 * step / plan.steps, batch_size, plan.seed)
+        generator = torch.Generator().manual_seed(plan.seed * 7_000_003 + step)
+        parts = []
+        # On a CPU what fits into its caches is computed in half the time.
+        at_once = _AT_ONCE_ON_CPU if device.type == "cpu" else batch_size
+        for first in range(0, batch_size, at_once):
+            part = batch.part(first, first + at_once)
+            contexts = contexts_of(text_encoder, connectors, part.captions)
+            parts.append(velocity_losses(run, part, contexts, generator))
+        return {name: torch.stack([losses[name] for losses in parts]).mean() for name in parts[0]}
+
+    average = train(model, losses_at, plan, folder, stop_at=stop_at)
+    model.load_state_dict(average)
+    model.eval()
+    tensors = {official_key("transformer", name): tensor for name, tensor in model.state_dict().items()}
+    write_tensors(folder / FILE_NAME, tensors, {"transformer": json.dumps(section)})
+    return model
+
+
+def load_transformer(model: LTX2Transformer, file: Path) -> None:
+    """The tensors that :func:`train_flow` wrote to ``file``, or those of a whole checkpoint."""
+    with safe_open(file, framework="pt") as tensors:
+        places = {key: split_key(key) for key in tensors.keys()}  # noqa: SIM118
+        model.load_state_dict(
+            {place[1]: tensors.get_tensor(key) for key, place in places.items() if place and place[0] == "transformer"}
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, required=True, help="with the text, the shards; gets the snapshot")
+    parser.add_argument("--samples", type=int, default=8192, help="samples that the latents stage makes (default 8192)")
+    parser.add_argument("--steps", type=int, default=20000, help="length of the run (default 20000)")
+    parser.add_argument("--batch", type=int, default=16, help="samples a step (default 16)")
+    parser.add_argument("--rate", type=float, default=1.5e-3, help="highest learning rate (default 0.0015)")
+    parser.add_argument("--seed", type=int, default=0, help="of weights, batches and noise (default 0)")
+    parser.add_argument("--from", dest="start_from", type=Path, help="trained weights to begin with")
+    parser.add_argument("--compile", action="store_true", help="fuse operations: 2 minutes first, then faster steps")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cpu or cuda")
+    arguments = parser.parse_args()
+    device = torch.device(arguments.device)
+    train_flow(
+        transformer_section(text=text_section()),
+        arguments.samples,
+        arguments.batch,
+        Plan("transformer", arguments.steps, arguments.rate, arguments.seed),
+        arguments.folder,
+        device,
+        native_dtype(device),
+        start_from=arguments.start_from,
+        compiled=arguments.compile,
+    )
+
+
+if __name__ == "__main__":
+    main()
