@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -34,6 +35,9 @@ class ServeSubcommand(CLISubcommand):
             raise ConfigValidationError(
                 "streaming", "is missing; a serve config needs a 'streaming:' block, even empty"
             )
+        # Threads of a model on the CPU spin while they wait for each other, unless told not to before it is loaded;
+        # a browser on the same machine would wait with them.
+        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
         from fastvideo.entrypoints.streaming.server import run_server
 
         run_server(config)

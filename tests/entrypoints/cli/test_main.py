@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from fastvideo.entrypoints.cli.inference_config import build_serve_config
@@ -49,6 +51,19 @@ def test_a_config_without_a_streaming_block_is_refused_with_what_to_add(tmp_path
     path.write_text("generator: {model_path: x}\n")
     assert main(["serve", "--config", str(path)]) == 1
     assert "streaming" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("given", "expected"), [(None, "passive"), ("active", "active")])
+def test_threads_of_a_model_do_not_spin_unless_the_environment_says_so(config_file, monkeypatch, given, expected):
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    if given is not None:
+        monkeypatch.setenv("OMP_WAIT_POLICY", given)
+    seen = []
+    monkeypatch.setattr(
+        "fastvideo.entrypoints.streaming.server.run_server", lambda config: seen.append(os.environ["OMP_WAIT_POLICY"])
+    )
+    assert main(["serve", "--config", str(config_file)]) == 0
+    assert seen == [expected]
 
 
 def test_a_missing_file_is_one_sentence(capsys):
