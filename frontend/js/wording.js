@@ -81,6 +81,17 @@ const BLOCKED = {
 /** @param {import("./protocol.js").BlockReason | null} reason of `generation_blocked`; null when none was given */
 export const blockedWords = (reason) => BLOCKED[reason ?? "no_prompt"] ?? BLOCKED.no_prompt;
 
+/**
+ * What the empty prompt box asks for. A model with a small world of its own says what is in it.
+ * @param {string | undefined} model @param {boolean} open whether a stream goes on
+ */
+export function promptHint(model, open) {
+  if (model === "embedded-ltx2") {
+    return open ? "What changes? Now it turns green, it moves up …" : "A colour, a shape, what it does, on which background";
+  }
+  return open ? "What happens next?" : "Describe what you want to see and hear";
+}
+
 /** @type {Record<string, string>} */
 const STAGES = {
   queue: "Waiting for the worker",

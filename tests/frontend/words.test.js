@@ -5,7 +5,7 @@ import { clock, counted, fileSize, milliseconds, times, wait } from "../../front
 import { PromptHistory } from "../../frontend/js/history.js";
 import { SnapshotError, readSnapshot, writeSnapshot } from "../../frontend/js/snapshot_file.js";
 import { sparkPath } from "../../frontend/js/views/health.js";
-import { endingWords, problemWords } from "../../frontend/js/wording.js";
+import { endingWords, problemWords, promptHint } from "../../frontend/js/wording.js";
 
 const problem = { code: "internal_error", reason: "", message: "", retryable: false, retryAfter_s: null, serial: 1 };
 
@@ -46,6 +46,12 @@ test("every ending has words", () => {
     const words = endingWords({ kind, timeout_s: 300, closeCode: 1000 }, null);
     assert.ok(words.title && words.detail, kind);
   }
+});
+
+test("the prompt box says what a model with a world of its own can show", () => {
+  assert.match(promptHint("embedded-ltx2", false), /shape/);
+  assert.match(promptHint("embedded-ltx2", true), /turns green/);
+  assert.equal(promptHint("ltx-2-19b-distilled", false), promptHint(undefined, false));
 });
 
 test("a snapshot that was written is read back", () => {

@@ -2,6 +2,7 @@ import { byId, el, icon, setFlag, setText } from "../dom.js";
 import { PromptHistory } from "../history.js";
 import { isOpen } from "../session.js";
 import { remember, remembered } from "../storage.js";
+import { promptHint } from "../wording.js";
 
 /**
  * @typedef {import("../state.js").AppState} AppState
@@ -63,9 +64,9 @@ export function showComposer(store, controller) {
   }
 
   store.watch(
-    (state) => isOpen(state.session),
-    (open) => {
-      box.placeholder = open ? "What happens next?" : "Describe what you want to see and hear";
+    (state) => promptHint(state.info?.model_id, isOpen(state.session)),
+    (hint) => {
+      box.placeholder = hint;
     },
   );
   store.watch(
