@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+# The large models have 8. All of a token's channels have to pass the transformer's audio stream, beside what it knows.
+LATENT_CHANNELS = 2
+LATENT_BINS = 16
+
 
 def audio_vae_section(
     channels: int = 16, multipliers: Sequence[int] = (1, 2, 3), res_blocks: int = 1
 ) -> dict[str, Any]:
-    """The ``audio_vae`` section: stereo at 16 kHz, 64 mel bands, 25 latents of 8 x 16 a second with three levels."""
+    """The ``audio_vae`` section: stereo at 16 kHz, 64 mel bands, 25 latents of 2 x 16 a second with three levels."""
     return {
         "model": {
             "params": {
@@ -20,7 +24,7 @@ def audio_vae_section(
                     "num_res_blocks": res_blocks,
                     "in_channels": 2,
                     "out_ch": 2,
-                    "z_channels": 8,
+                    "z_channels": LATENT_CHANNELS,
                     "mel_bins": 64,
                     "resolution": 256,
                     "double_z": True,
