@@ -172,7 +172,9 @@ def _teller(options: Options, stack: ExitStack) -> Teller:
 
 
 def _measured(clip: Clip) -> Measured:
-    return measure_clip(clip.frames, clip.samples, clip.sample_rate_hz)
+    # A frame may show nothing, and then has no outline to divide by.
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return measure_clip(clip.frames, clip.samples, clip.sample_rate_hz)
 
 
 def _add_steps(found: Findings, clip: Clip, joins: list[int]) -> None:
