@@ -37,7 +37,8 @@ def figures_table(report: Mapping[str, Any]) -> str:
     rows = ["| figure | reached | goal | |", "|---|---|---|---|"]
     for figure in report["figures"]:
         unit = f" {figure['unit']}" if figure["unit"] else ""
-        reached = "not measured" if figure["value"] is None else f"{figure['value']:.3g}{unit}"
+        value = figure["value"]
+        reached = "not measured" if value is None else f"{value:.0f}{unit}" if value >= 100 else f"{value:.3g}{unit}"
         goal = "–" if figure["goal"] is None else f"at most {figure['goal']:g}{unit}"
         rows.append(
             f"| {figure['name']} | {f'**{reached}**' if figure['met'] else reached} | {goal} | {figure['note']} |"

@@ -6,6 +6,7 @@ REPORT = {
     "figures": [
         {"name": "shape wrong", "value": 2.5, "unit": "%", "goal": 10.0, "note": "of 200 prompts", "met": True},
         {"name": "motion wrong", "value": 12.0, "unit": "%", "goal": 10.0, "note": "", "met": False},
+        {"name": "first fragment", "value": 1480.4, "unit": "ms", "goal": 1500.0, "note": "", "met": True},
         {"name": "stalls", "value": None, "unit": "", "goal": None, "note": "no browser", "met": None},
     ]
 }
@@ -16,6 +17,7 @@ def test_a_table_shows_what_was_reached_and_what_was_not() -> None:
     assert figures_table(REPORT).splitlines()[2:] == [
         "| shape wrong | **2.5 %** | at most 10 % | of 200 prompts |",
         "| motion wrong | 12 % | at most 10 % |  |",
+        "| first fragment | **1480 ms** | at most 1500 ms |  |",
         "| stalls | not measured | – | no browser |",
     ]
 
