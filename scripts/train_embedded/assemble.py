@@ -1,6 +1,8 @@
-"""Last stage: puts the trained parts together as the checkpoint that travels in the package.
+"""Last stage: puts the trained parts together as the checkpoint that travels in the package; or the way back, so that
+training goes on from it.
 
 python -m scripts.train_embedded.assemble --folder outputs/embedded
+python -m scripts.train_embedded.assemble --folder outputs/embedded --take-apart
 """
 
 from __future__ import annotations
@@ -21,8 +23,17 @@ from torch import Tensor
 from fastvideo.entrypoints.model_path import EMBEDDED_NAME
 from fastvideo.models.ltx2.loader import TEXT_ENCODER_FOLDER, load_components, split_key
 from fastvideo.resources import embedded_model_dir
+from scripts.train_embedded.snapshot import write_tensors
 
 PARTS = ("video_vae", "audio_vae", "vocoder", "connectors", "transformer")
+# The section of the metadata that describes each part.
+_SECTIONS = {
+    "video_vae": "vae",
+    "audio_vae": "audio_vae",
+    "vocoder": "vocoder",
+    "connectors": "transformer",
+    "transformer": "transformer",
+}
 LARGEST_FILE_BYTES = 15_000_000
 LARGEST_TOTAL_BYTES = 20_000_000
 
@@ -47,6 +58,28 @@ def assemble(folder: Path, into: Path) -> dict[str, int]:
         shutil.rmtree(into / TEXT_ENCODER_FOLDER, ignore_errors=True)
         shutil.copytree(draft, into, dirs_exist_ok=True)
     return sizes
+
+
+def take_apart(checkpoint: Path, folder: Path) -> None:
+    """Writes the parts of the checkpoint in the folder ``checkpoint``, in float32, and its text encoder to ``folder``.
+
+    Raises FileExistsError rather than overwrite a part.
+    """
+    paths = {part: folder / f"{part}.safetensors" for part in PARTS}
+    for path in paths.values():
+        if path.exists():
+            raise FileExistsError(f"{path} is there already: take the checkpoint apart in an empty folder")
+    with safe_open(checkpoint / EMBEDDED_NAME, framework="pt") as file:
+        sections = json.loads(file.metadata()["config"])
+        tensors: dict[str, dict[str, Tensor]] = {part: {} for part in PARTS}
+        for key in file.keys():  # noqa: SIM118
+            place = split_key(key)
+            if place is None:
+                raise ValueError(f"{checkpoint / EMBEDDED_NAME}: {key} is of no part")
+            tensors[place[0]][key] = file.get_tensor(key).float()
+    for part, path in paths.items():
+        write_tensors(path, tensors[part], {_SECTIONS[part]: json.dumps(sections[_SECTIONS[part]])})
+    shutil.copytree(checkpoint / TEXT_ENCODER_FOLDER, folder / TEXT_ENCODER_FOLDER, dirs_exist_ok=True)
 
 
 def merged(files: list[Path]) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -98,7 +131,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, required=True, help="with the trained parts and text_encoder/")
     parser.add_argument("--into", type=Path, default=embedded_model_dir(), help="default: the package's own place")
+    parser.add_argument("--take-apart", action="store_true", help="write the parts of the package's checkpoint")
     arguments = parser.parse_args()
+    if arguments.take_apart:
+        take_apart(arguments.into, arguments.folder)
+        return
     sizes = assemble(arguments.folder, arguments.into)
     for name, size in sizes.items():
         print(f"{size:12,}  {name}")

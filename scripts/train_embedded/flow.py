@@ -27,7 +27,7 @@ from fastvideo.models.ltx2.loader import official_key, split_key
 from fastvideo.models.ltx2.rope import audio_positions, video_positions
 from fastvideo.models.ltx2.transformer import LTX2Transformer, LTX2TransformerConfig, ModalityInput
 from fastvideo.pipelines.basic.ltx2.segment_plan import SegmentPlan
-from scripts.train_embedded.latents import SHARD_SAMPLES, SIZE_PX, STREAMS, read_shard, shard_path
+from scripts.train_embedded.latents import SHARD_SAMPLES, SIZE_PX, STREAMS, read_pictures, read_sounds, shard_path
 from scripts.train_embedded.samples import CAPTIONS, plans
 from scripts.train_embedded.sizes import transformer_section
 from scripts.train_embedded.snapshot import write_tensors
@@ -66,8 +66,10 @@ class Batch:
 class Samples:
     """The shards of a folder, first segments and later ones apart, of which more are taken in as training goes on."""
 
-    def __init__(self, folder: Path, count: int) -> None:
+    def __init__(self, folder: Path, count: int, silent_channels: int | None = None) -> None:
+        """``silent_channels`` reads no sound at all, and gives zeros with that many channels instead."""
         self._folder = folder
+        self._silent_channels = silent_channels
         self._shards = -(-count // SHARD_SAMPLES)
         self._read = 0
         self._kinds: tuple[list[tuple[Tensor, Tensor, list[str]]], ...] = ([], [])
@@ -91,11 +93,17 @@ class Samples:
 
     def _take_in(self, shards: int) -> None:
         while self._read < shards:
-            for stream in STREAMS:
+            silent = self._silent_channels
+            for stream in STREAMS if silent is None else STREAMS[:1]:
                 _wait_for(shard_path(self._folder, stream, self._read))
-            video, audio, captions, places = read_shard(self._folder, self._read)
-            for row in zip(video, audio, captions, places, strict=True):
-                self._kinds[min(row[3], 1)].append(row[:3])
+            video, captions, places = read_pictures(self._folder, self._read)
+            kinds = [min(place, 1) for place in places]
+            if silent is None:
+                audio = read_sounds(self._folder, self._read)
+            else:
+                audio = [torch.zeros(self._plans[kind].audio_latents, silent) for kind in kinds]
+            for kind, *row in zip(kinds, video, audio, captions, strict=True):
+                self._kinds[kind].append(tuple(row))
             self._read += 1
 
 
@@ -193,6 +201,8 @@ def velocity_losses(
     batch: Batch,
     contexts: tuple[Tensor, Tensor],
     generator: torch.Generator,
+    *,
+    audio_weight: float = _AUDIO_WEIGHT,
 ) -> dict[str, Tensor]:
     """Squared errors of the velocities, eps - x0 at x_t = (1 - sigma) x0 + sigma eps, of all that is not given.
 
@@ -236,7 +246,7 @@ def velocity_losses(
         (weight * (velocity.float() - target).square().mean(dim=-1)).mean()
         for velocity, target, weight in zip(model(*inputs), targets, weights, strict=True)
     ]
-    return {"loss": losses[0] + _AUDIO_WEIGHT * losses[1], "video": losses[0], "audio": losses[1]}
+    return {"loss": losses[0] + audio_weight * losses[1], "video": losses[0], "audio": losses[1]}
 
 
 def train_flow(
@@ -250,8 +260,12 @@ def train_flow(
     stop_at: int | None = None,
     start_from: Path | None = None,
     compiled: bool = False,
+    silent: bool = False,
 ) -> LTX2Transformer:
-    """Trains from the last snapshot in ``folder`` and writes the transformer's tensors."""
+    """Trains from the last snapshot in ``folder`` and writes the transformer's tensors.
+
+    ``silent`` trains on pictures alone, before there is a sound VAE; the same run can go on with sound.
+    """
     text_encoder, connectors = load_text(folder)
     text_encoder.model.to(device)
     connectors.to(device)
@@ -261,7 +275,7 @@ def train_flow(
         load_transformer(model, start_from)
     model.to(device)
     run = LowPrecision(model, dtype, compiled=compiled)
-    store = Samples(folder, samples)
+    store = Samples(folder, samples, model.config.audio_in_channels if silent else None)
 
     def losses_at(step: int) -> dict[str, Tensor]:
         run.follow()
@@ -273,7 +287,7 @@ def train_flow(
         for first in range(0, batch_size, at_once):
             part = batch.part(first, first + at_once)
             contexts = contexts_of(text_encoder, connectors, part.captions)
-            parts.append(velocity_losses(run, part, contexts, generator))
+            parts.append(velocity_losses(run, part, contexts, generator, audio_weight=0 if silent else _AUDIO_WEIGHT))
         return {name: torch.stack([losses[name] for losses in parts]).mean() for name in parts[0]}
 
     average = train(model, losses_at, plan, folder, stop_at=stop_at)
@@ -302,6 +316,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=1.5e-3, help="highest learning rate (default 0.0015)")
     parser.add_argument("--seed", type=int, default=0, help="of weights, batches and noise (default 0)")
     parser.add_argument("--from", dest="start_from", type=Path, help="trained weights to begin with")
+    parser.add_argument("--silent", action="store_true", help="pictures alone; go on without this for sound")
     parser.add_argument("--compile", action="store_true", help="fuse operations: 2 minutes first, then faster steps")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cpu or cuda")
     arguments = parser.parse_args()
@@ -316,6 +331,7 @@ def main() -> None:
         native_dtype(device),
         start_from=arguments.start_from,
         compiled=arguments.compile,
+        silent=arguments.silent,
     )
 
 

@@ -94,23 +94,25 @@ def write_shard(folder: Path, number: int, seed: int, vae: VideoVAE | AudioVAE) 
     write_tensors(shard_path(folder, "video", number), {"video": encode_pictures(samples, vae)}, metadata)
 
 
-def read_shard(folder: Path, number: int) -> tuple[Tensor, list[Tensor], list[list[str]], list[int]]:
-    """Video tokens [64, N, C], audio tokens of each sample [M, C'], its captions, its place in its stream.
+def read_pictures(folder: Path, number: int) -> tuple[Tensor, list[list[str]], list[int]]:
+    """Video tokens [64, N, C] of a shard, each sample's captions and its place in its stream."""
+    with safe_open(shard_path(folder, "video", number), framework="pt") as file:
+        metadata = file.metadata()
+        return file.get_tensor("video"), json.loads(metadata["captions"]), json.loads(metadata["places"])
 
-    Raises ValueError where picture and sound are of different stories.
-    """
+
+def read_sounds(folder: Path, number: int) -> list[Tensor]:
+    """Audio tokens [M, C'] of a shard's samples. Raises ValueError where they are not of the pictures' stories."""
     with (
-        safe_open(shard_path(folder, "video", number), framework="pt") as video,
-        safe_open(shard_path(folder, "audio", number), framework="pt") as audio,
+        safe_open(shard_path(folder, "audio", number), framework="pt") as file,
+        safe_open(shard_path(folder, "video", number), framework="pt") as pictures,
     ):
-        metadata = video.metadata()
-        if metadata["seed"] != audio.metadata()["seed"]:
+        seed, other = file.metadata()["seed"], pictures.metadata()["seed"]
+        if seed != other:
             raise ValueError(
-                f"shard {number} has pictures of seed {metadata['seed']} and sound of {audio.metadata()['seed']}; "
-                "encode both with one seed"
+                f"shard {number} has pictures of seed {other} and sound of seed {seed}; encode both with one seed"
             )
-        sounds = [audio.get_tensor(str(place)) for place in range(SHARD_SAMPLES)]
-        return video.get_tensor("video"), sounds, json.loads(metadata["captions"]), json.loads(metadata["places"])
+        return [file.get_tensor(str(place)) for place in range(SHARD_SAMPLES)]
 
 
 def main() -> None:

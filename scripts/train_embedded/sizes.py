@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from scripts.train_embedded.audio_sizes import LATENT_BINS, LATENT_CHANNELS
+
 _RES: list[Any] = ["res_x", {"num_layers": 1}]
 
 # Resampling steps from pixels to latents with the widths after them. Patches of 8 px and two halvings of space make
@@ -52,15 +54,16 @@ def transformer_section(
     heads: int = 4,
     head_dim: int = 48,
     audio_heads: int = 2,
-    audio_head_dim: int = 32,
+    audio_head_dim: int = 48,
     latent_channels: int = 32,
-    audio_channels: int = 128,
+    audio_channels: int = LATENT_CHANNELS * LATENT_BINS,
     text: dict[str, Any],
 ) -> dict[str, Any]:
     """The ``transformer`` section; ``text`` holds the keys of the connectors.
 
     Rotations are spread over what one segment spans, a few seconds and 256 px, rather than over the large models'
-    twenty seconds and 2048 px: at small widths there are few frequencies, and none may be wasted.
+    twenty seconds and 2048 px: at small widths there are few frequencies, and none may be wasted. Each stream is a few
+    times as wide as its latents: a velocity holds all of the noise that came in, so all of it has to pass.
     """
     return {
         "num_layers": layers,

@@ -11,7 +11,7 @@ from fastvideo.api.errors import CheckpointError
 from fastvideo.entrypoints.model_path import EMBEDDED_NAME
 from fastvideo.models.ltx2.loader import load_components, split_key
 from fastvideo.models.ltx2.tiny import write_tiny_checkpoint
-from scripts.train_embedded.assemble import PARTS, assemble, check_sizes, checkpoint_bytes
+from scripts.train_embedded.assemble import PARTS, assemble, check_sizes, checkpoint_bytes, take_apart
 
 SECTIONS = {
     "video_vae": "vae",
@@ -55,6 +55,17 @@ def test_the_parts_make_the_checkpoint_that_they_came_from(whole: Path, parts: P
         for file in (tmp_path / "made").rglob("*")
         if file.is_file()
     }
+
+
+def test_taken_apart_and_put_together_again_it_is_the_same(parts: Path, tmp_path: Path) -> None:
+    assemble(parts, tmp_path / "made")
+    take_apart(tmp_path / "made", tmp_path / "again")
+    assemble(tmp_path / "again", tmp_path / "remade")
+    for file in (tmp_path / "made").rglob("*"):
+        if file.is_file():
+            assert file.read_bytes() == (tmp_path / "remade" / file.relative_to(tmp_path / "made")).read_bytes()
+    with pytest.raises(FileExistsError, match="in an empty folder"):
+        take_apart(tmp_path / "made", tmp_path / "again")
 
 
 def test_the_same_parts_give_the_same_bytes_and_what_was_there_before_is_replaced(parts: Path, tmp_path: Path) -> None:

@@ -151,6 +151,22 @@ def test_batches_are_of_one_kind_and_depend_on_the_step_alone(tmp_path: Path) ->
             assert caption == ("white" if sign > 0 else "black")
 
 
+def test_pictures_can_be_learnt_before_there_is_sound(tmp_path: Path) -> None:
+    write_shards(tmp_path, 1)
+    shard_path(tmp_path, "audio", 0).unlink()
+    batch = Samples(tmp_path, SHARD_SAMPLES, AUDIO_CHANNELS).batch(0, 1.0, 4, seed=0)
+    assert batch.audio.shape == (4, batch.plan.audio_latents, AUDIO_CHANNELS)
+    assert not batch.audio.any()
+    losses = velocity_losses(
+        lambda video, audio: (torch.zeros_like(video.latents), torch.zeros_like(audio.latents)),
+        batch,
+        contexts(4),
+        torch.Generator(),
+        audio_weight=0,
+    )
+    assert torch.equal(losses["loss"], losses["video"])
+
+
 def test_training_follows_the_caption_resumes_exactly_and_writes_what_loads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
