@@ -33,19 +33,22 @@ from scripts.train_embedded.sizes import transformer_section
 from scripts.train_embedded.snapshot import write_tensors
 from scripts.train_embedded.text import contexts_of, load_text
 from scripts.train_embedded.text_sizes import text_section
-from scripts.train_embedded.training import Plan, native_dtype, train
+from scripts.train_embedded.training import Plan, Team, native_dtype, train
 
 FILE_NAME = "transformer.safetensors"
 _SPATIAL_SCALE = 32
 # How many samples a run begins with, and after how many steps it has all of them: shards may still be in the making.
 _FIRST_SHARDS = 4
-# Pure noise is where a segment's content is decided, and few-step sampling stands or falls with it.
-_PURE_NOISE_SHARE = 0.3
-_SIGMA_MEAN, _SIGMA_DEVIATION = 0.8, 1.2
+# Sampling takes up to eight of the distilled levels, of which 0.42 is the lowest above 0: less is never asked for.
+# Pure noise is where a segment's content is decided.
+_PURE_NOISE_SHARE = 0.4
+_LOWEST_SIGMA = 0.4
 _AUDIO_WEIGHT = 0.6
 # Noise on what a segment continues, in deviations of the latents: at run time that is generated, and not perfect.
 _GIVEN_NOISE = 0.1
 _AT_ONCE_ON_CPU = 4
+# The last layers of residual branches, and what turns timesteps into modulation.
+_BEGIN_AT_ZERO = (".to_out.0.weight", ".net.2.weight", "single.linear.weight")
 
 
 @dataclass(frozen=True)
@@ -165,34 +168,37 @@ def plain_attention() -> Iterator[None]:
         F.scaled_dot_product_attention = fused
 
 
+@torch.no_grad()
 def initialise(model: LTX2Transformer, seed: int) -> None:
-    """Weights that keep the variance, open gates, and an output of nothing at first."""
+    """Branches that add nothing at first, open gates, and an output that hands through what came in.
+
+    A velocity holds all of the noise that came in: in a narrow stream, random branches would bury it, and thousands of
+    steps would go by before it was found again.
+    """
     generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if name.endswith("norm.weight"):
-                parameter.fill_(1)
-            elif "scale_shift_table" in name or parameter.ndim < 2 or ".linear.weight" in name:
-                parameter.zero_()
-            else:
-                deviation = parameter.shape[1] ** -0.5
-                parameter.copy_(torch.randn(parameter.shape, generator=generator) * deviation)
-        for name, parameter in model.named_parameters():
-            if name.endswith((".scale_shift_table", "audio_scale_shift_table")) and parameter.shape[0] == 6:
-                parameter[2], parameter[5] = 1, 1
-            elif "scale_shift_table_a2v" in name:
-                parameter[4] = 0.5
-            elif name.endswith((".bias",)) and (".to_q." in name or ".to_k." in name):
-                # A constant part of queries and keys: attention that looks by distance alone from the first step on.
-                parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.5)
-        for layer in (model.proj_out, model.audio_proj_out):
-            layer.weight.zero_()
+    for name, parameter in model.named_parameters():
+        if name.endswith("norm.weight"):
+            parameter.fill_(1)
+        elif parameter.ndim < 2 or name.endswith(_BEGIN_AT_ZERO) or "scale_shift_table" in name:
+            parameter.zero_()
+        else:
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) * parameter.shape[1] ** -0.5)
+    for name, parameter in model.named_parameters():
+        if name.endswith("scale_shift_table") and parameter.shape[0] == 6:
+            parameter[2], parameter[5] = 1, 1
+        elif "scale_shift_table_a2v" in name:
+            parameter[4] = 1
+        elif name.endswith((".to_q.bias", ".to_k.bias")):
+            # A constant part of queries and keys: attention that looks by distance alone from the first step on.
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.5)
+    for into, out in ((model.patchify_proj, model.proj_out), (model.audio_patchify_proj, model.audio_proj_out)):
+        out.weight.copy_(torch.linalg.pinv(into.weight))
 
 
 def noise_levels(count: int, generator: torch.Generator) -> Tensor:
-    """Sigmas [count]: often 1, else towards 1 (logit-normal)."""
+    """Sigmas [count]: often 1, else evenly from the lowest that sampling visits."""
     pure = torch.rand(count, generator=generator) < _PURE_NOISE_SHARE
-    other = torch.sigmoid(_SIGMA_MEAN + _SIGMA_DEVIATION * torch.randn(count, generator=generator)).clamp(0.02, 1)
+    other = _LOWEST_SIGMA + (1 - _LOWEST_SIGMA) * torch.rand(count, generator=generator)
     return torch.where(pure, torch.ones(count), other)
 
 
@@ -275,24 +281,28 @@ def train_flow(
         load_transformer(model, start_from)
     model.to(device)
     run = LowPrecision(model, dtype, compiled=compiled)
+    team = Team.join()
+    share = batch_size // team.size
     store = Samples(folder, samples, model.config.audio_in_channels if silent else None)
 
     def losses_at(step: int) -> dict[str, Tensor]:
         run.follow()
         batch = store.batch(step, 2 * step / plan.steps, batch_size, plan.seed)
-        generator = torch.Generator().manual_seed(plan.seed * 7_000_003 + step)
+        generator = torch.Generator().manual_seed((plan.seed * 7_000_003 + step) * team.size + team.rank)
         parts = []
         # On a CPU what fits into its caches is computed in half the time.
-        at_once = _AT_ONCE_ON_CPU if device.type == "cpu" else batch_size
-        for first in range(0, batch_size, at_once):
-            part = batch.part(first, first + at_once)
+        at_once = _AT_ONCE_ON_CPU if device.type == "cpu" else share
+        for first in range(0, share, at_once):
+            part = batch.part(team.rank * share + first, team.rank * share + min(first + at_once, share))
             contexts = contexts_of(text_encoder, connectors, part.captions)
             parts.append(velocity_losses(run, part, contexts, generator, audio_weight=0 if silent else _AUDIO_WEIGHT))
         return {name: torch.stack([losses[name] for losses in parts]).mean() for name in parts[0]}
 
-    average = train(model, losses_at, plan, folder, stop_at=stop_at)
+    average = train(model, losses_at, plan, folder, stop_at=stop_at, team=team)
     model.load_state_dict(average)
     model.eval()
+    if team.rank:
+        return model
     tensors = {official_key("transformer", name): tensor for name, tensor in model.state_dict().items()}
     write_tensors(folder / FILE_NAME, tensors, {"transformer": json.dumps(section)})
     return model

@@ -25,7 +25,7 @@ from fastvideo.models.ltx2.mel import LogMelSpectrogram
 from fastvideo.models.ltx2.video_vae import VideoVAE
 from fastvideo.pipelines.basic.ltx2.stages.tokens import audio_to_tokens, video_to_tokens
 from scripts.train_embedded.audio_vae import load_audio_vae
-from scripts.train_embedded.samples import Sample, mel_frames, plans, sample
+from scripts.train_embedded.samples import Sample, plans, sample
 from scripts.train_embedded.snapshot import write_tensors
 from scripts.train_embedded.training import native_dtype
 from scripts.train_embedded.video_vae import load_video_vae
@@ -71,8 +71,8 @@ def encode_sounds(samples: Sequence[Sample], vae: AudioVAE) -> list[Tensor]:
     spectrogram = LogMelSpectrogram(vae.config.mel).to(weights.device)
     tokens = []
     for one in samples:
-        mel = spectrogram(torch.from_numpy(one.samples).to(weights.device).unsqueeze(0))[:, :, : mel_frames(one.plan)]
-        tokens.append(audio_to_tokens(vae.encode(mel))[0].half().cpu())
+        mel = spectrogram(torch.from_numpy(one.samples).to(weights.device).unsqueeze(0))[:, :, : one.heard_mel_frames]
+        tokens.append(audio_to_tokens(vae.encode(mel))[0, -one.plan.audio_latents :].half().cpu())
     return tokens
 
 

@@ -7,12 +7,18 @@ after all kinds of histories, come in fixed shares.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 import numpy as np
 from numpy.random import default_rng
 from numpy.typing import NDArray
 
-from fastvideo.pipelines.basic.ltx2.segment_plan import LOOKAHEAD_LATENTS, SegmentPlan, latents_of_frames
+from fastvideo.pipelines.basic.ltx2.segment_plan import (
+    AUDIO_LATENTS_PER_SECOND,
+    LOOKAHEAD_LATENTS,
+    SegmentPlan,
+    latents_of_frames,
+)
 from scripts.train_embedded.text_noise import disturb
 from scripts.train_embedded.world import FPS
 from scripts.train_embedded.world.caption import continuation_caption, opening_caption
@@ -31,19 +37,25 @@ _PLACE_SHARES = (0.45, 0.3, 0.15, 0.1)
 # Longer than the sound that a plan holds beyond its picture.
 _MORE_FRAMES = 12
 _HALF_WINDOW_SAMPLES = 512
+_MEL_HOP_SAMPLES = SAMPLE_RATE_HZ // 100
 
 
 @dataclass(frozen=True)
 class Sample:
     """Frames uint8 [57, S, S, 3], the first ``plan.overlap_frames`` of them given; the 17 frames ``before`` that end
-    with those, or none; samples [2, N] at 16 kHz that begin ``plan.position_offset`` before them; ``captions``:
-    wordings of one meaning."""
+    with those, or none; ``samples`` [2, N] at 16 kHz from the story's start, of which the plan's sound is what its last
+    ``plan.audio_latents`` latents hold; ``captions``: wordings of one meaning."""
 
     plan: SegmentPlan
     frames: NDArray[np.uint8]
     before: NDArray[np.uint8] | None
     samples: NDArray[np.float32]
     captions: tuple[str, ...]
+
+    @property
+    def heard_mel_frames(self) -> int:
+        """Mel frames whose windows lie within the samples, but for the mirrored ones at the story's start."""
+        return (self.samples.shape[1] - _HALF_WINDOW_SAMPLES) // _MEL_HOP_SAMPLES
 
 
 def plans(count: int) -> tuple[SegmentPlan, ...]:
@@ -88,19 +100,22 @@ def mel_frames(plan: SegmentPlan) -> int:
 
 
 def _sound(shots: tuple[Shot, ...], plan: SegmentPlan) -> NDArray[np.float32]:
-    """As much as the mel frames need: their windows reach half a window beyond the last one's middle."""
+    """All that was heard, so that an encoder which looks back finds what it will find in a stream; up to half a window
+    beyond the middle of the plan's last mel frame."""
     last = shots[-1].segment
     # What sounds after the segment's end is what would go on.
     segments = [*(shot.segment for shot in shots[:-1]), replace(last, num_frames=last.num_frames + _MORE_FRAMES)]
     whole = np.concatenate([sound_of(segment, SAMPLE_RATE_HZ) for segment in segments], axis=1)
-    picture_s = (last.start_frame - plan.overlap_frames) / FPS
-    first = round((picture_s - float(plan.position_offset)) * SAMPLE_RATE_HZ)
-    if first < 0:
-        raise ValueError(f"the sound of segment {len(shots)} would begin {-first} samples before its story")
-    count = mel_frames(plan) * SAMPLE_RATE_HZ // 100 + _HALF_WINDOW_SAMPLES
-    if first + count > whole.shape[1]:
-        raise ValueError(f"{whole.shape[1] - first} samples are fewer than the {count} that the plan needs")
-    return whole[:, first : first + count]
+    start = Fraction(last.start_frame - plan.overlap_frames, FPS) - plan.position_offset
+    # The sound begins where a latent of the story ends, with the mel frame there.
+    if start < 0 or start * AUDIO_LATENTS_PER_SECOND % 1:
+        raise ValueError(
+            f"the sound of segment {len(shots)} begins at {float(start)} s, between two latents of its story"
+        )
+    count = int(start * SAMPLE_RATE_HZ) + mel_frames(plan) * _MEL_HOP_SAMPLES + _HALF_WINDOW_SAMPLES
+    if count > whole.shape[1]:
+        raise ValueError(f"{whole.shape[1]} samples are fewer than the {count} that the plan needs")
+    return whole[:, :count]
 
 
 def _caption(shots: tuple[Shot, ...], rng: np.random.Generator) -> str:

@@ -40,7 +40,9 @@ def test_first_and_later_segments_turn_up_and_have_the_lengths_of_their_plans() 
         one = sample(3, index, 32)
         seen.add(one.plan.frames_before)
         assert one.frames.shape == (57, 32, 32, 3)
-        assert one.samples.shape == (2, mel_frames(one.plan) * 160 + 512)
+        before = 0 if one.plan.overlap_frames == 0 else 40 + 200 * (plans(4).index(one.plan) - 1)
+        assert one.heard_mel_frames == before + mel_frames(one.plan)
+        assert one.samples.shape == (2, one.heard_mel_frames * 160 + 512)
         assert len(set(one.captions)) > 1
     assert len(seen) == 4
 
@@ -59,7 +61,8 @@ def test_what_is_given_is_the_end_of_the_segment_before(index: int) -> None:
     # The emitted sound is that of the last segment.
     start, count = one.plan.sample_span(16000)
     last = sound_of(shots[-1].segment, 16000)
-    np.testing.assert_allclose(one.samples[:, start : start + count], last[:, :count], atol=1e-6)
+    begin = (one.heard_mel_frames - mel_frames(one.plan)) * 160
+    np.testing.assert_allclose(one.samples[:, begin + start : begin + start + count], last[:, :count], atol=1e-6)
 
 
 def test_held_out_samples_come_from_held_out_stories() -> None:

@@ -1,10 +1,14 @@
 """A run learns, can be interrupted without a trace, and knows its own snapshots."""
 
 import math
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from scripts.train_embedded.training import Plan, train
@@ -67,3 +71,41 @@ def test_the_rate_warms_up_and_falls_to_nothing() -> None:
     assert rates[5:] == sorted(rates[5:], reverse=True)
     assert rates[-1] < 0.001
     assert math.isclose(PLAN.rate_at(PLAN.steps), 0, abs_tol=1e-12)
+
+
+# Each process has its half of a batch; alone, one has both.
+SHARED_RUN = """
+import sys
+from pathlib import Path
+import torch
+from scripts.train_embedded.training import Plan, Team, train
+
+torch.manual_seed(0)
+model = torch.nn.Linear(2, 1)
+team = Team.join()
+
+def losses_at(step):
+    x = torch.randn((8, 2), generator=torch.Generator().manual_seed(step)).chunk(team.size)[team.rank]
+    return {"loss": (model(x) - x.sum(dim=1, keepdim=True)).square().mean()}
+
+train(model, losses_at, Plan("line", 20, 0.05, warmup_steps=5), Path(sys.argv[1]), team=team)
+"""
+
+
+def test_a_team_takes_the_steps_that_one_process_would_take(tmp_path: Path) -> None:
+    script = tmp_path / "shared_run.py"
+    script.write_text(SHARED_RUN)
+    root = Path(__file__).resolve().parents[2]
+    environment = os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
+    alone, together = tmp_path / "alone", tmp_path / "together"
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+    for options, folder in (((), alone), (launcher, together)):
+        command = [sys.executable, *options, str(script), str(folder)]
+        done = subprocess.run(command, env=environment, cwd=root, capture_output=True, text=True, timeout=150)
+        assert done.returncode == 0, done.stderr
+        # One of a team speaks for all.
+        assert done.stdout.count("line: 20/20") == 1
+    expected, reached = (load_file(folder / "line.snapshot.safetensors") for folder in (alone, together))
+    assert reached.keys() == expected.keys()
+    for name, tensor in expected.items():
+        torch.testing.assert_close(reached[name], tensor, rtol=1e-4, atol=1e-6)
