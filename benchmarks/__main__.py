@@ -9,7 +9,10 @@ from pathlib import Path
 
 from benchmarks.report import RESULTS, Report, table
 
-NAMES = ("startup", "encode", "segment", "critical_path", "control", "memory", "realtime", "soak")
+NAMES = (
+    *("startup", "encode", "segment", "critical_path", "control", "memory", "realtime", "soak"),
+    *("embedded_quality", "embedded_live"),
+)
 ROOT = Path(__file__).resolve().parent.parent
 
 

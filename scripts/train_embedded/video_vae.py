@@ -64,10 +64,17 @@ def train_video_vae(
     folder: Path,
     device: torch.device,
     stop_at: int | None = None,
+    start_from: Path | None = None,
 ) -> VideoVAE:
-    """Trains from the last snapshot in ``folder``, sets the latent statistics, and writes the checkpoint's part."""
+    """Trains from the last snapshot in ``folder``, sets the latent statistics, and writes the checkpoint's part.
+
+    A run begins with the VAE in the folder ``start_from``, or with fresh weights.
+    """
     vae = VideoVAE(VideoVAEConfig.from_metadata(section))
-    initialise(vae, plan.seed)
+    if start_from is None:
+        initialise(vae, plan.seed)
+    else:
+        vae.load_state_dict(load_video_vae(start_from).state_dict())
     vae.to(device)
 
     def losses_at(step: int) -> dict[str, Tensor]:
@@ -167,6 +174,7 @@ def main() -> None:
     parser.add_argument("--crop", type=int, default=128, help="size of the crops in px (default 128)")
     parser.add_argument("--rate", type=float, default=1e-3, help="highest learning rate (default 0.001)")
     parser.add_argument("--seed", type=int, default=0, help="of weights, clips and noise (default 0)")
+    parser.add_argument("--from", dest="start_from", type=Path, help="a folder with a trained VAE to begin with")
     parser.add_argument("--decoder-only", action="store_true", help="keep the encoder of the VAE that is there")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cpu or cuda")
     arguments = parser.parse_args()
@@ -177,7 +185,7 @@ def main() -> None:
         train_decoder(shape, plan, arguments.folder, device)
         return
     plan = Plan("video_vae", arguments.steps, arguments.rate, arguments.seed)
-    train_video_vae(vae_section(), shape, plan, arguments.folder, device)
+    train_video_vae(vae_section(), shape, plan, arguments.folder, device, start_from=arguments.start_from)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from types import ModuleType
 import pytest
 
 from benchmarks.__main__ import NAMES, ROOT
-from benchmarks.report import Effort, Report
+from benchmarks.report import RESULTS, Effort, Report
 from benchmarks.startup import shipped_configs
 
 pytestmark = pytest.mark.timeout(120)
@@ -35,13 +35,15 @@ def check_structure(report: Report, name: str, tmp_path: Path) -> None:
     assert json.loads(report.write(tmp_path / "report.json").read_text())["machine"]["cores"] >= 1
 
 
-@pytest.mark.parametrize("name", ["encode", "segment", "critical_path", "control", "memory", "realtime"])
+@pytest.mark.parametrize(
+    "name", ["encode", "segment", "critical_path", "control", "memory", "realtime", "embedded_quality"]
+)
 def test_a_benchmark_runs_to_its_end(name: str, tmp_path: Path) -> None:
     check_structure(benchmark_module(name).measure(Effort.QUICK), name, tmp_path)
 
 
 def test_the_start_of_every_shipped_config_is_measured() -> None:
-    assert {path.stem for path in shipped_configs()} >= {"serve_mock", "serve_tiny"}
+    assert {path.stem for path in shipped_configs()} >= {"serve_mock", "serve_tiny", "serve_embedded"}
 
 
 def test_the_start_is_measured_until_the_server_is_ready(tmp_path: Path) -> None:
@@ -65,6 +67,14 @@ def test_without_an_ffmpeg_program_the_segment_is_still_compared_with_pyav(monke
     assert len(absent) == 2
     assert all("apt-get install ffmpeg" in figure.note for figure in absent)
     assert len(report.figures) == 5
+
+
+@pytest.mark.browser
+def test_the_embedded_model_is_watched_in_a_browser(tmp_path: Path) -> None:
+    # In a process of its own: the browser of the other tests has an event loop in this one.
+    command = [sys.executable, "-m", "benchmarks.embedded_live", "--quick"]
+    subprocess.run(command, cwd=ROOT, check=True, timeout=100)
+    check_structure(Report.read(RESULTS / "embedded_live.json"), "embedded_live", tmp_path)
 
 
 def test_the_runner_refuses_a_name_that_it_does_not_know() -> None:

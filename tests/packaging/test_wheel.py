@@ -1,4 +1,4 @@
-"""The page, its assets and the presets travel in the wheel."""
+"""The page, its assets, the presets and the embedded model travel in the wheel."""
 
 import os
 import re
@@ -36,6 +36,11 @@ def test_an_installed_wheel_serves_the_page_from_another_folder(tmp_path):
     python = tmp_path / "empty" / "bin" / "python"
     constraints = str(REPOSITORY / "constraints.txt")
     run(python, "-m", "pip", "install", "-q", "-c", constraints, str(wheel), env=environment)
+
+    which = "from fastvideo.entrypoints.model_path import local_checkpoint; print(local_checkpoint('embedded:'))"
+    model = Path(run(python, "-c", which, env=environment, cwd=tmp_path).strip())
+    assert model.is_relative_to(tmp_path / "empty")
+    assert (model.parent / "text_encoder" / "model.safetensors").is_file()
 
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()

@@ -58,6 +58,13 @@ def test_the_decoder_goes_on_alone_and_leaves_the_latents_as_they_are(tmp_path: 
     assert validate(after, 0, SHAPE) > validate(before, 0, SHAPE) + 0.5
 
 
+def test_a_run_can_begin_with_trained_weights(tmp_path: Path) -> None:
+    before = train_video_vae(SECTION, SHAPE, Plan("video_vae", 40, 1e-2, warmup_steps=2), tmp_path / "first", CPU)
+    plan = Plan("video_vae", 1, 1e-9, seed=1)
+    after = train_video_vae(SECTION, SHAPE, plan, tmp_path / "second", CPU, start_from=tmp_path / "first")
+    assert validate(after, 0, SHAPE) == pytest.approx(validate(before, 0, SHAPE), abs=1)
+
+
 def test_latents_are_normalised_over_whole_pictures(tmp_path: Path) -> None:
     vae = train_video_vae(SECTION, SHAPE, Plan("video_vae", 4, 1e-3), tmp_path, CPU)
     with torch.no_grad():
