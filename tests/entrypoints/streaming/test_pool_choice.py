@@ -121,12 +121,15 @@ async def served() -> AsyncIterator[Served]:
         assert process.stdout is not None
         line = await asyncio.wait_for(process.stdout.readline(), 60)
         running = Served(process, line.decode().split()[-1])
+        # Each request is logged, and nobody reads: a full pipe would hold up the server, and the end of its process.
+        drained = asyncio.create_task(process.stdout.read())
         async with running.http:
             yield running
+        await drained
     finally:
         if process.returncode is None:
             process.kill()
-        await process.communicate()
+        await process.wait()
 
 
 async def watch(running: Served, prompt: str, kill: Any = None) -> tuple[list[Any], int | None]:
