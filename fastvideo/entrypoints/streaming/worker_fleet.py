@@ -10,6 +10,7 @@ from typing import Any
 
 from fastvideo.entrypoints.streaming.process_memory import resident_bytes
 from fastvideo.entrypoints.streaming.warmup import WarmupReport
+from fastvideo.entrypoints.streaming.worker_buffers import Buffer
 from fastvideo.entrypoints.streaming.worker_faults import error_of
 from fastvideo.entrypoints.streaming.worker_launch import Launch
 from fastvideo.entrypoints.streaming.worker_link import WorkerLink
@@ -29,7 +30,7 @@ from fastvideo.entrypoints.streaming.worker_messages import (
 )
 from fastvideo.entrypoints.streaming.worker_supervisor import Action, Booting, Busy, Limits, Spawn, Supervisor
 from fastvideo.entrypoints.streaming.worker_turn import WorkerTurn
-from fastvideo.entrypoints.streaming.worker_wire import Buffer, encode
+from fastvideo.entrypoints.streaming.worker_wire import encode
 
 logger = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""What each message between a pool and its workers says beside its buffers: the msgpack headers of ``worker_wire``."""
+"""What each message between a pool and its workers says beside its buffers: the msgpack headers of ``worker_parts``."""
 
 from __future__ import annotations
 

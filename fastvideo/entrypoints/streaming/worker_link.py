@@ -7,10 +7,11 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import cast
 
+from fastvideo.entrypoints.streaming.worker_buffers import Buffer, WireError
 from fastvideo.entrypoints.streaming.worker_launch import LaunchedWorker
 from fastvideo.entrypoints.streaming.worker_messages import Message
 from fastvideo.entrypoints.streaming.worker_output import WorkerOutput
-from fastvideo.entrypoints.streaming.worker_wire import Buffer, MessageReader, WireError
+from fastvideo.entrypoints.streaming.worker_wire import MessageReader
 
 logger = logging.getLogger(__name__)
 

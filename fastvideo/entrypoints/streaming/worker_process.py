@@ -34,6 +34,7 @@ from fastvideo.entrypoints.streaming.segment_events import (
 )
 from fastvideo.entrypoints.streaming.warmup import Warmup, run_warmup
 from fastvideo.entrypoints.streaming.worker import BlockingGenerator, SegmentGenerator, as_result, run_segment
+from fastvideo.entrypoints.streaming.worker_buffers import WireError
 from fastvideo.entrypoints.streaming.worker_faults import fault_of
 from fastvideo.entrypoints.streaming.worker_messages import (
     Boot,
@@ -53,7 +54,7 @@ from fastvideo.entrypoints.streaming.worker_messages import (
     RunSegment,
     WarmedUp,
 )
-from fastvideo.entrypoints.streaming.worker_wire import MessageReader, WireError, encode
+from fastvideo.entrypoints.streaming.worker_wire import MessageReader, encode
 
 logger = logging.getLogger(__name__)
 

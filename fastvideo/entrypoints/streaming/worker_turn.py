@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from fastvideo.entrypoints.streaming.segment_events import SegmentFragment, SegmentInit, SegmentStarted
+from fastvideo.entrypoints.streaming.worker_buffers import Buffer
 from fastvideo.entrypoints.streaming.worker_messages import JobEvent, ResultDone, ResultFrames
-from fastvideo.entrypoints.streaming.worker_wire import Buffer
 
 
 class BegunAgain:

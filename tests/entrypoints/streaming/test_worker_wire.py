@@ -30,6 +30,7 @@ from fastvideo.entrypoints.streaming.segment_events import (
     SegmentProgress,
     SegmentStarted,
 )
+from fastvideo.entrypoints.streaming.worker_buffers import WireError
 from fastvideo.entrypoints.streaming.worker_faults import fault_of
 from fastvideo.entrypoints.streaming.worker_headers import MAX_BODY_BYTES, MAX_HEADER_BYTES
 from fastvideo.entrypoints.streaming.worker_messages import (
@@ -48,7 +49,7 @@ from fastvideo.entrypoints.streaming.worker_messages import (
     RunSegment,
     WarmedUp,
 )
-from fastvideo.entrypoints.streaming.worker_wire import MAGIC, MessageReader, WireError, encode
+from fastvideo.entrypoints.streaming.worker_wire import MAGIC, MessageReader, encode
 from fastvideo.media.timeline import MediaCursor
 
 numbers = st.integers(0, 2**31 - 1)
