@@ -42,6 +42,8 @@ class LTX2TransformerConfig:
 
     ``av_cross_timestep`` is ours: which timestep modulates attention across the streams. "official": each token's own
     one for scale and shift, the other stream's sigma for the gate. "own" and "other" use that one for both.
+    ``absolute_positions`` is ours: tokens know their places, where RoPE tells only how far apart two are. Large models
+    find the borders of a clip by themselves; a small one spends half of its layers on that.
     """
 
     num_layers: int = 48
@@ -68,6 +70,7 @@ class LTX2TransformerConfig:
     cross_attention_adaln: bool = False
     norm_eps: float = 1e-6
     av_cross_timestep: CrossTimestep = "official"
+    absolute_positions: bool = False
 
     def __post_init__(self) -> None:
         if not self.caption_proj_before_connector:
@@ -121,6 +124,7 @@ class LTX2TransformerConfig:
             apply_gated_attention=keys.flag("apply_gated_attention", cls.apply_gated_attention),
             cross_attention_adaln=keys.flag("cross_attention_adaln", cls.cross_attention_adaln),
             norm_eps=keys.number("norm_eps", cls.norm_eps),
+            absolute_positions=keys.flag("absolute_positions", cls.absolute_positions),
         )
 
     @property
@@ -182,6 +186,10 @@ class LTX2Transformer(nn.Module):
 
         self.patchify_proj = nn.Linear(config.in_channels, dim)
         self.audio_patchify_proj = nn.Linear(config.audio_in_channels, audio_dim)
+
+        # From the cosines and sines of a token's RoPE angles.
+        self.position_proj = nn.Linear(dim, dim) if config.absolute_positions else None
+        self.audio_position_proj = nn.Linear(audio_dim, audio_dim) if config.absolute_positions else None
 
         self.adaln_single = AdaLayerNormSingle(dim, rows)
         self.audio_adaln_single = AdaLayerNormSingle(audio_dim, rows)
@@ -276,6 +284,9 @@ class LTX2Transformer(nn.Module):
 
         x = self.patchify_proj(video.latents.to(self.dtype))
         y = self.audio_patchify_proj(audio.latents.to(self.dtype))
+        if self.position_proj is not None and self.audio_position_proj is not None:
+            x = x + self.position_proj(_angles(tables.video))
+            y = y + self.audio_position_proj(_angles(tables.audio))
         for block in self.transformer_blocks:
             x, y = block(x, y, video_conditions, audio_conditions)
         return (
@@ -325,6 +336,11 @@ class LTX2Transformer(nn.Module):
             float64_grid=self.config.frequencies_precision == "float64",
             dtype=self.dtype,
         )
+
+
+def _angles(table: RopeTable) -> Tensor:
+    """Cosines and sines of all heads in one row a token: [B, N, dim]."""
+    return torch.cat(table, dim=-1).transpose(1, 2).flatten(2)
 
 
 class CaptionProjection(nn.Module):

@@ -184,6 +184,16 @@ def test_an_input_of_another_length_or_batch_is_refused_by_name(field: str, valu
 
 
 @torch.inference_mode()
+@pytest.mark.parametrize("absolute", [False, True])
+def test_tokens_know_their_places_only_with_absolute_positions(absolute: bool) -> None:
+    section = {**V20, "absolute_positions": absolute, "frequencies_precision": "float64"}
+    model, (video, audio) = small_model(section), small_inputs(section)
+    elsewhere = dataclasses.replace(video, positions=video.positions + torch.tensor([0.0, 64.0, 96.0])[:, None, None])
+    here, there = model(video, audio)[0], model(elsewhere, audio)[0]
+    assert torch.allclose(here, there, atol=1e-4) is not absolute
+
+
+@torch.inference_mode()
 def test_tables_made_once_give_the_same_velocities() -> None:
     model, (video, audio) = small_model(V23), small_inputs(V23)
     tables = model.rope_tables(video.positions, audio.positions)

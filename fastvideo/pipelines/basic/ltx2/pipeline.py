@@ -21,6 +21,7 @@ from fastvideo.api.schema import ContinuationState, GenerationRequest
 from fastvideo.models.ltx2.loader import LTX2Components
 from fastvideo.pipelines.basic.ltx2.batch import Frames, LTX2Batch
 from fastvideo.pipelines.basic.ltx2.continuation import LTX2ContinuationState
+from fastvideo.pipelines.basic.ltx2.join_fade import JoinFade
 from fastvideo.pipelines.basic.ltx2.pipeline_configs import LTX2T2VConfig
 from fastvideo.pipelines.basic.ltx2.placement import Placement
 from fastvideo.pipelines.basic.ltx2.segment_inputs import (
@@ -143,10 +144,16 @@ class LTX2Pipeline:
     def _new_frames(self, batch: LTX2Batch, tail: deque[Frames]) -> Iterator[Frames]:
         """Chunks of frames between overlap and tail; ``tail`` is left with the last frames before the end."""
         first, end = batch.plan.overlap_frames, batch.plan.end_frame
+        shown = batch.state.video_frames if batch.state is not None else None
+        fade: JoinFade | None = None
         position = 0
         with self.decode_video.verifying(batch, self._config):
             for chunk in self.decode_video.chunks(batch, self._config):
                 usable = chunk[: max(end - position, 0)]
+                if shown and position < first <= position + len(usable):
+                    fade = JoinFade(shown[-1], usable[first - position - 1])
+                if fade is not None:
+                    fade.apply(usable[max(first - position, 0) :])
                 # Copies: whoever takes the chunk may draw on it, and large chunks are not kept alive by a few frames.
                 tail.extend(usable[-self._settings.overlap_frames :].copy())
                 new = usable[max(first - position, 0) :]
