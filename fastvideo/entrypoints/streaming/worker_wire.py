@@ -43,6 +43,17 @@ def encode(message: Message) -> list[Buffer]:
     return [_PREFIX.pack(MAGIC, len(envelope), body_bytes) + envelope, *(buffer for buffer in buffers if len(buffer))]
 
 
+def lengths(received: Buffer) -> tuple[int, int]:
+    """The bytes of header and body that follow the prefix which ``received`` begins with. Raises WireError for another
+    beginning and for lengths beyond the bounds."""
+    magic, header_bytes, body_bytes = _PREFIX.unpack_from(received)
+    if magic != MAGIC:
+        raise WireError(f"expected a message, which begins with {MAGIC!r}, got {magic!r}")
+    if header_bytes > MAX_HEADER_BYTES or body_bytes > MAX_BODY_BYTES:
+        raise WireError(f"a header of {header_bytes} and a body of {body_bytes} bytes are beyond the bounds")
+    return header_bytes, body_bytes
+
+
 class MessageReader:
     """Turns what arrives, in pieces of any size, into messages."""
 
@@ -54,7 +65,7 @@ class MessageReader:
         """The messages that are whole now. Raises WireError for bytes that are none; nothing can be read after it."""
         self._received += data
         while len(self._received) >= self._wanted:
-            header_bytes, body_bytes = self._lengths()
+            header_bytes, body_bytes = lengths(self._received)
             self._wanted = PREFIX_BYTES + header_bytes + body_bytes
             if len(self._received) < self._wanted:
                 return
@@ -67,14 +78,6 @@ class MessageReader:
     def in_message(self) -> bool:
         """Whether the end of what arrived lies within a message."""
         return bool(self._received)
-
-    def _lengths(self) -> tuple[int, int]:
-        magic, header_bytes, body_bytes = _PREFIX.unpack_from(self._received)
-        if magic != MAGIC:
-            raise WireError(f"expected a message, which begins with {MAGIC!r}, got {magic!r}")
-        if header_bytes > MAX_HEADER_BYTES or body_bytes > MAX_BODY_BYTES:
-            raise WireError(f"a header of {header_bytes} and a body of {body_bytes} bytes are beyond the bounds")
-        return header_bytes, body_bytes
 
 
 def _decode(whole: bytes, header_bytes: int) -> Message:
