@@ -21,10 +21,14 @@ import numpy as np
 
 from fastvideo.api.cancellation import CancellationToken
 from fastvideo.api.errors import GenerationCancelled, GenerationFailed
+from fastvideo.api.results import GenerationResult
 from fastvideo.api.schema import GenerationRequest, GeneratorConfig, GpuPoolConfig, RequestLimits
 from fastvideo.entrypoints.streaming.admission import Admission
+from fastvideo.entrypoints.streaming.frame_stack import FrameStack
+from fastvideo.entrypoints.streaming.frames_view import FramesView
 from fastvideo.entrypoints.streaming.pool_base import GpuPool, OnPlace, PoolAssignment, PoolHealth, PoolUnavailable
 from fastvideo.entrypoints.streaming.replay import Replay
+from fastvideo.entrypoints.streaming.ring_memory import RING_BYTES
 from fastvideo.entrypoints.streaming.segment_events import SegmentEvent, SegmentJob
 from fastvideo.entrypoints.streaming.session_store import SessionStore
 from fastvideo.entrypoints.streaming.turn_queue import TurnQueue
@@ -56,8 +60,9 @@ class SubprocessGpuPool(GpuPool):
     ``pool_config``: sessions admitted per worker, and how soon an idle one yields; ``warmup``: what each worker
     generates before it is ready; ``limits``: what a worker may take before it is ended; ``request_limits``: what a
     request may ask for; ``request_defaults``: what the model's preset prefers; ``retry_s``: how long a segment whose
-    worker died may wait for another; ``heartbeat_s`` between signs of life. ``launch`` starts a worker, ``clock`` gives
-    monotonic seconds, and the rest is as for the pool in the server's process.
+    worker died may wait for another; ``heartbeat_s`` between signs of life; ``ring_bytes``: what of a result's frames
+    may lie between a worker and its reader. ``launch`` starts a worker, ``clock`` gives monotonic seconds, and the rest
+    is as for the pool in the server's process.
     """
 
     def __init__(
@@ -75,6 +80,7 @@ class SubprocessGpuPool(GpuPool):
         expected_segments: int = 6,
         retry_s: float = _RETRY_S,
         heartbeat_s: float = 1.0,
+        ring_bytes: int = RING_BYTES,
         launch: Launch = launch_worker,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -94,6 +100,7 @@ class SubprocessGpuPool(GpuPool):
             on_change=self._after_change,
             on_lost=self._do_again,
             clock=clock,
+            ring_bytes=ring_bytes,
         )
         self._queue = TurnQueue()
         self._turns: dict[str, WorkerTurn] = {}
@@ -160,18 +167,37 @@ class SubprocessGpuPool(GpuPool):
                     yield item.event
 
     async def run(self, session_id: str, request: GenerationRequest) -> Any:
-        frames: list[np.ndarray[Any, Any]] = []
+        stack = FrameStack()
+        async with contextlib.aclosing(self.views(session_id, request)) as items:
+            async for item in items:
+                if isinstance(item, GenerationResult):
+                    return replace(item, frames=stack.whole())
+                with item as view:
+                    # On a thread, because the loop has other sessions to serve for the milliseconds that it takes.
+                    await asyncio.to_thread(np.copyto, stack.place(view), view.frames)
+        raise GenerationFailed("the worker ended without a result")
+
+    async def views(
+        self, session_id: str, request: GenerationRequest, *, cancel: CancellationToken | None = None
+    ) -> AsyncGenerator[FramesView | GenerationResult, None]:
+        """:meth:`run` without a copy: the frames, in order, where the worker put them, then the result without frames.
+
+        Release each view when done with it. After a worker's death views come again from frame 0 on, of another worker.
+        """
         work = functools.partial(RunRequest, request=request)
-        async with contextlib.aclosing(self._turn(session_id, work, CancellationToken())) as items:
+        next_frame = 0
+        async with contextlib.aclosing(self._turn(session_id, work, cancel or CancellationToken())) as items:
             async for item in items:
                 match item:
                     case BegunAgain():
-                        frames.clear()
+                        next_frame = 0
+                    case FramesView():
+                        yield item
                     case ResultFrames():
-                        frames.append(item.frames)
+                        yield FramesView(item.frames, next_frame)
+                        next_frame += len(item.frames)
                     case ResultDone():
-                        return replace(item.result, frames=np.concatenate(frames) if frames else None)
-        raise GenerationFailed("the worker ended without a result")
+                        yield item.result
 
     async def _turn(
         self, session_id: str, work: Callable[[int], RunSegment | RunRequest], cancel: CancellationToken

@@ -8,7 +8,9 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from fastvideo.entrypoints.streaming.frames_view import FramesView
 from fastvideo.entrypoints.streaming.process_memory import resident_bytes
+from fastvideo.entrypoints.streaming.ring_memory import RING_BYTES
 from fastvideo.entrypoints.streaming.warmup import WarmupReport
 from fastvideo.entrypoints.streaming.worker_buffers import Buffer
 from fastvideo.entrypoints.streaming.worker_faults import error_of
@@ -43,7 +45,8 @@ class WorkerFleet:
     """One worker per entry of ``devices``, each told ``boot`` first.
 
     ``on_change`` is called whenever a worker became ready or is lost, ``on_lost`` before that with the turn that a lost
-    worker had. ``clock`` gives monotonic seconds.
+    worker had. ``ring_bytes``: what of a result's frames may lie between a worker and its reader. ``clock`` gives
+    monotonic seconds.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class WorkerFleet:
         on_change: Callable[[], None],
         on_lost: Callable[[WorkerTurn], None],
         clock: Callable[[], float],
+        ring_bytes: int = RING_BYTES,
     ) -> None:
         self.model_id: str | None = None
         self._boot = boot
@@ -64,6 +68,7 @@ class WorkerFleet:
         self._on_change = on_change
         self._on_lost = on_lost
         self._clock = clock
+        self._ring_bytes = ring_bytes
         self._workers = [_Worker(index, names, boot.warmup is not None) for index, names in enumerate(devices)]
         self._supervisor = Supervisor(len(self._workers), limits)
         self._due = asyncio.Event()
@@ -211,7 +216,9 @@ class WorkerFleet:
             link = WorkerLink(
                 worker.name,
                 launched,
+                ring_bytes=self._ring_bytes,
                 on_message=lambda message: self._heard(worker, message),
+                on_frames=lambda job_id, view: self._got_frames(worker, job_id, view),
                 on_gone=lambda reason: self._lost(worker, reason),
             )
             await link.open()
@@ -227,7 +234,7 @@ class WorkerFleet:
             await link.end()
             return
         worker.link = link
-        link.send(encode(self._boot))
+        link.greet(encode(self._boot))
         if link.gone:
             # It died before anybody could hear of it.
             self._lost(worker, "its process is gone")
@@ -265,6 +272,13 @@ class WorkerFleet:
                 logger.info("%s is ready (process %s)", worker.name, worker.pid)
                 self._due.set()
                 self._on_change()
+
+    def _got_frames(self, worker: _Worker, job_id: int, view: FramesView) -> None:
+        self._supervisor.heard(worker.index, self._clock())
+        if worker.turn is not None and worker.has(job_id):
+            worker.turn.put(view)
+        else:
+            view.release()
 
     def _lost(self, worker: _Worker, reason: str) -> None:
         """A worker is gone, or has to go: its job is done again elsewhere, and another process takes its place."""

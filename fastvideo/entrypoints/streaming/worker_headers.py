@@ -73,6 +73,10 @@ class ConsumedHeader(Header, tag="consumed"):
     size_bytes: _Id
 
 
+class RingFreedHeader(Header, tag="ring_freed"):
+    offset: _Count
+
+
 class HeartbeatHeader(Header, tag="heartbeat"):
     pass
 
@@ -139,6 +143,14 @@ class ResultFramesHeader(Header, tag="result_frames"):
     shape: tuple[_Count, _Count, _Count, _Count]
 
 
+class RingFramesHeader(Header, tag="ring_frames"):
+    job_id: _Id
+    offset: _Count
+    shape: tuple[_Count, _Count, _Count, _Count]
+    first_frame: _Count
+    total_frames: _Count
+
+
 class ResultDoneHeader(Header, tag="result_done"):
     job_id: _Id
     state_kind: _Name | None
@@ -157,6 +169,7 @@ AnyHeader: TypeAlias = (
     | RunRequestHeader
     | CancelHeader
     | ConsumedHeader
+    | RingFreedHeader
     | HeartbeatHeader
     | WarmedUpHeader
     | ReadyHeader
@@ -169,6 +182,7 @@ AnyHeader: TypeAlias = (
     | CutHeader
     | DoneHeader
     | ResultFramesHeader
+    | RingFramesHeader
     | ResultDoneHeader
     | EndedHeader
 )

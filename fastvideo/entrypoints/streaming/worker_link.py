@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from typing import cast
 
+from fastvideo.entrypoints.streaming.frames_view import FramesView
+from fastvideo.entrypoints.streaming.ring_memory import RingMemory
+from fastvideo.entrypoints.streaming.ring_reader import RingReader
 from fastvideo.entrypoints.streaming.worker_buffers import Buffer, WireError
 from fastvideo.entrypoints.streaming.worker_launch import LaunchedWorker
-from fastvideo.entrypoints.streaming.worker_messages import Message
+from fastvideo.entrypoints.streaming.worker_messages import Message, RingFrames, RingFreed
 from fastvideo.entrypoints.streaming.worker_output import WorkerOutput
-from fastvideo.entrypoints.streaming.worker_wire import MessageReader
+from fastvideo.entrypoints.streaming.worker_wire import MessageReader, encode
 
 logger = logging.getLogger(__name__)
 
@@ -19,14 +23,19 @@ _REAP_S = 10.0
 
 
 class WorkerLink(asyncio.Protocol):
-    """Hands over each message as it arrives, and says once when the worker is gone; neither after :meth:`end`."""
+    """Hands over each message as it arrives, and says once when the worker is gone; neither after :meth:`end`.
+
+    Of frames in the ring, of ``ring_bytes``, it hands over a view, with the job's id.
+    """
 
     def __init__(
         self,
         name: str,
         launched: LaunchedWorker,
         *,
+        ring_bytes: int,
         on_message: Callable[[Message], None],
+        on_frames: Callable[[int, FramesView], None],
         on_gone: Callable[[str], None],
     ) -> None:
         self.name = name
@@ -34,8 +43,11 @@ class WorkerLink(asyncio.Protocol):
         self.gone = False
         self._launched = launched
         self._on_message = on_message
+        self._on_frames = on_frames
         self._on_gone = on_gone
         self._reader = MessageReader()
+        self._ring_bytes = ring_bytes
+        self._ring: RingReader | None = None
         self._transport: asyncio.Transport | None = None
         self._output: asyncio.ReadTransport | None = None
         self._ended = False
@@ -47,6 +59,17 @@ class WorkerLink(asyncio.Protocol):
         if self._launched.output is not None:
             output = WorkerOutput(self.name)
             self._output, _ = await loop.connect_read_pipe(lambda: output, self._launched.output)
+
+    def greet(self, buffers: Sequence[Buffer]) -> None:
+        """Send the first message, and with it the descriptor of the ring."""
+        first, *rest = buffers
+        sent_bytes = 0
+        if (memory := self._memory()) is not None:
+            self._ring = RingReader(memory, self._freed)
+            # Nothing was sent yet, so what passes the transport by stays in order. It also tells when nobody is there.
+            with contextlib.suppress(OSError):
+                sent_bytes = memory.send(self._launched.connection, first)
+        self.send([memoryview(first)[sent_bytes:], *rest])
 
     def send(self, buffers: Sequence[Buffer]) -> None:
         """Send an encoded message; what is sent to a worker that is gone is lost."""
@@ -72,6 +95,8 @@ class WorkerLink(asyncio.Protocol):
             self._output.close()
         elif self._launched.output is not None:
             self._launched.output.close()
+        if self._ring is not None:
+            self._ring.close()
 
     # --- asyncio.Protocol
 
@@ -83,7 +108,10 @@ class WorkerLink(asyncio.Protocol):
             for message in self._reader.feed(data):
                 if self._ended:
                     return
-                self._on_message(message)
+                if isinstance(message, RingFrames):
+                    self._on_frames(message.job_id, self._view(message))
+                else:
+                    self._on_message(message)
         except WireError:
             logger.exception("%s said something that is no message", self.name)
             assert self._transport is not None
@@ -93,3 +121,20 @@ class WorkerLink(asyncio.Protocol):
         self.gone = True
         if not self._ended:
             self._on_gone("its process is gone")
+
+    # --- the ring
+
+    def _memory(self) -> RingMemory | None:
+        try:
+            return RingMemory.create(self._ring_bytes)
+        except OSError:
+            logger.warning("there is no ring for %s; its frames will take longer", self.name, exc_info=True)
+            return None
+
+    def _view(self, message: RingFrames) -> FramesView:
+        if self._ring is None:
+            raise WireError("a worker without a ring told of frames in it")
+        return self._ring.view(message)
+
+    def _freed(self, offset: int) -> None:
+        self.send(encode(RingFreed(offset)))

@@ -57,6 +57,13 @@ class Consumed:
     size_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class RingFreed:
+    """The frames that lay at ``offset`` of the ring were released; others may be put there."""
+
+    offset: int
+
+
 # --- from the worker
 
 
@@ -115,10 +122,24 @@ class JobEvent:
 
 @dataclass(frozen=True, slots=True)
 class ResultFrames:
-    """Some frames of a result, in order: uint8 [N, H, W, 3]."""
+    """Some frames of a result, in order: uint8 [N, H, W, 3], where there is no ring that is large enough for one."""
 
     job_id: int
     frames: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class RingFrames:
+    """Some frames of a result, in order, lie in the ring: uint8 of ``shape`` [N, H, W, 3] from byte ``offset`` on.
+
+    The first of them is number ``first_frame`` of ``total_frames``.
+    """
+
+    job_id: int
+    offset: int
+    shape: tuple[int, int, int, int]
+    first_frame: int
+    total_frames: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +159,8 @@ class JobEnded:
     fault: Fault | None = None
 
 
-ToWorker: TypeAlias = Boot | RunSegment | RunRequest | Cancel | Consumed
+ToWorker: TypeAlias = Boot | RunSegment | RunRequest | Cancel | Consumed | RingFreed
 FromWorker: TypeAlias = (
-    Heartbeat | WarmedUp | Ready | BootFailed | JobTaken | JobEvent | ResultFrames | ResultDone | JobEnded
+    Heartbeat | WarmedUp | Ready | BootFailed | JobTaken | JobEvent | RingFrames | ResultFrames | ResultDone | JobEnded
 )
 Message: TypeAlias = ToWorker | FromWorker

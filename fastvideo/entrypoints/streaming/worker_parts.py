@@ -31,6 +31,8 @@ from fastvideo.entrypoints.streaming.worker_headers import (
     ReadyHeader,
     ResultDoneHeader,
     ResultFramesHeader,
+    RingFramesHeader,
+    RingFreedHeader,
     RunRequestHeader,
     RunSegmentHeader,
     StartedHeader,
@@ -52,6 +54,8 @@ from fastvideo.entrypoints.streaming.worker_messages import (
     Ready,
     ResultDone,
     ResultFrames,
+    RingFrames,
+    RingFreed,
     RunRequest,
     RunSegment,
     WarmedUp,
@@ -86,6 +90,8 @@ def take_apart(message: Message) -> tuple[AnyHeader, Sequence[Buffer]]:
             return CancelHeader(job_id=message.job_id), []
         case Consumed():
             return ConsumedHeader(job_id=message.job_id, size_bytes=message.size_bytes), []
+        case RingFreed():
+            return RingFreedHeader(offset=message.offset), []
         case Heartbeat():
             return HeartbeatHeader(), []
         case WarmedUp():
@@ -98,6 +104,14 @@ def take_apart(message: Message) -> tuple[AnyHeader, Sequence[Buffer]]:
             return TakenHeader(job_id=message.job_id), []
         case JobEvent():
             return event_apart(message.job_id, message.event)
+        case RingFrames():
+            return RingFramesHeader(
+                job_id=message.job_id,
+                offset=message.offset,
+                shape=message.shape,
+                first_frame=message.first_frame,
+                total_frames=message.total_frames,
+            ), []
         case ResultFrames():
             frames = np.ascontiguousarray(message.frames, np.uint8)
             first, second, third, fourth = frames.shape
@@ -144,6 +158,10 @@ def put_together(header: AnyHeader, buffers: list[bytes]) -> Message:
             return Cancel(header.job_id)
         case ConsumedHeader():
             return Consumed(header.job_id, header.size_bytes)
+        case RingFreedHeader():
+            return RingFreed(header.offset)
+        case RingFramesHeader():
+            return RingFrames(header.job_id, header.offset, header.shape, header.first_frame, header.total_frames)
         case HeartbeatHeader():
             return Heartbeat()
         case WarmedUpHeader():

@@ -24,6 +24,8 @@ from fastvideo.api.cancellation import CancellationToken
 from fastvideo.api.errors import FastVideoError, GenerationFailed
 from fastvideo.api.schema import GenerationRequest
 from fastvideo.entrypoints.model_path import build_generator
+from fastvideo.entrypoints.streaming.ring_memory import receive_first
+from fastvideo.entrypoints.streaming.ring_writer import RingWriter
 from fastvideo.entrypoints.streaming.segment_channel import MAX_BYTES, STALL_S, ReaderTooSlow
 from fastvideo.entrypoints.streaming.segment_events import (
     SegmentDone,
@@ -50,6 +52,7 @@ from fastvideo.entrypoints.streaming.worker_messages import (
     Ready,
     ResultDone,
     ResultFrames,
+    RingFreed,
     RunRequest,
     RunSegment,
     WarmedUp,
@@ -92,9 +95,17 @@ class WorkerLoop:
         self._known: dict[int, _Job] = {}
         self._ended = threading.Event()
         self._warming = CancellationToken()
+        self._ring: RingWriter | None = None
 
     def serve(self) -> None:
         """Do what the pool says. Raises WireError when that is no message of the protocol."""
+        try:
+            self._serve()
+        finally:
+            if self._ring is not None:
+                self._ring.close()
+
+    def _serve(self) -> None:
         messages = self._received()
         boot = next(messages, None)
         if boot is None:
@@ -134,14 +145,15 @@ class WorkerLoop:
 
     def _received(self) -> Iterator[Message]:
         reader = MessageReader()
-        while True:
-            try:
+        try:
+            data, memory = receive_first(self._connection, _RECEIVE_BYTES)
+            if memory is not None:
+                self._ring = RingWriter(memory, stall_s=self._stall_s)
+            while data:
+                yield from reader.feed(data)
                 data = self._connection.recv(_RECEIVE_BYTES)
-            except OSError:
-                return
-            if not data:
-                return
-            yield from reader.feed(data)
+        except OSError:
+            return
 
     def _obey(self, message: Message) -> None:
         match message:
@@ -155,8 +167,18 @@ class WorkerLoop:
             case Consumed():
                 if (job := self._known.get(message.job_id)) is not None:
                     job.consumed(message.size_bytes)
+            case RingFreed():
+                self._freed(message.offset)
             case _:
                 raise WireError(f"a worker does not take {type(message).__name__}")
+
+    def _freed(self, offset: int) -> None:
+        try:
+            if self._ring is None:
+                raise WireError("a place in a ring was released, and there is none")
+            self._ring.freed(offset)
+        except ValueError as error:
+            raise WireError(str(error)) from error
 
     def _take(self, job: _Job) -> None:
         self._known[job.id] = job
@@ -229,11 +251,19 @@ class WorkerLoop:
     def _give_back(self, job: _Job, result: Any) -> None:
         whole = as_result(result)
         if whole.frames is not None and len(whole.frames):
-            batch = max(1, _FRAMES_BYTES // max(1, np.asarray(whole.frames[0]).nbytes))
-            for first in range(0, len(whole.frames), batch):
-                frames = np.stack([np.asarray(frame, np.uint8) for frame in whole.frames[first : first + batch]])
-                self._send(ResultFrames(job.id, frames))
+            frame = np.asarray(whole.frames[0], np.uint8)
+            if self._ring is not None and self._ring.fits(frame):
+                for told in self._ring.put(job.id, whole.frames, job.cancel):
+                    self._send(told)
+            else:
+                self._send_frames(job, whole.frames, max(1, _FRAMES_BYTES // max(1, frame.nbytes)))
         self._send(ResultDone(job.id, whole))
+
+    def _send_frames(self, job: _Job, frames: Sequence[Any], batch: int) -> None:
+        for first in range(0, len(frames), batch):
+            job.cancel.raise_if_cancelled()
+            stacked = np.stack([np.asarray(frame, np.uint8) for frame in frames[first : first + batch]])
+            self._send(ResultFrames(job.id, stacked))
 
     def _send(self, message: FromWorker) -> None:
         buffers = encode(message)

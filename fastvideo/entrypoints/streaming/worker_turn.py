@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from fastvideo.entrypoints.streaming.frames_view import FramesView
 from fastvideo.entrypoints.streaming.segment_events import SegmentFragment, SegmentInit, SegmentStarted
 from fastvideo.entrypoints.streaming.worker_buffers import Buffer
 from fastvideo.entrypoints.streaming.worker_messages import JobEvent, ResultDone, ResultFrames
@@ -16,7 +17,7 @@ class BegunAgain:
     """The turn's worker died, and another one begins from the start."""
 
 
-TurnItem = JobEvent | ResultFrames | ResultDone | BegunAgain
+TurnItem = JobEvent | FramesView | ResultFrames | ResultDone | BegunAgain
 
 
 class WorkerTurn:
@@ -58,10 +59,11 @@ class WorkerTurn:
         self.begun += 1
         if self.begun > 1:
             # What the first worker sent and nobody read yet comes again from the second.
-            self._items.clear()
+            while self._items:
+                _release(self._items.popleft()[0])
             self._put(BegunAgain(), 0)
 
-    def put(self, item: JobEvent | ResultFrames | ResultDone) -> None:
+    def put(self, item: JobEvent | FramesView | ResultFrames | ResultDone) -> None:
         """The worker sent something."""
         size_bytes = 0
         if isinstance(item, JobEvent):
@@ -72,7 +74,7 @@ class WorkerTurn:
                 queue_ms = round((self._clock() - self._asked_s) * 1000.0, 3)
                 item = replace(item, event=replace(event, queue_ms=queue_ms))
         if self.abandoned or self._ended:
-            self._consumed(self, size_bytes)
+            self._leave(item, size_bytes)
         else:
             self._put(item, size_bytes)
 
@@ -86,7 +88,7 @@ class WorkerTurn:
         """Nobody reads the rest."""
         self.abandoned = True
         while self._items:
-            self._consumed(self, self._items.popleft()[1])
+            self._leave(*self._items.popleft())
 
     @property
     def ended(self) -> bool:
@@ -112,3 +114,12 @@ class WorkerTurn:
     def _put(self, item: TurnItem, size_bytes: int) -> None:
         self._items.append((item, size_bytes))
         self._changed.set()
+
+    def _leave(self, item: TurnItem, size_bytes: int) -> None:
+        _release(item)
+        self._consumed(self, size_bytes)
+
+
+def _release(item: TurnItem) -> None:
+    if isinstance(item, FramesView):
+        item.release()
