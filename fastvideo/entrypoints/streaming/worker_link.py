@@ -39,7 +39,6 @@ class WorkerLink(asyncio.Protocol):
         on_gone: Callable[[str], None],
     ) -> None:
         self.name = name
-        self.pid = launched.pid
         self.gone = False
         self._launched = launched
         self._on_message = on_message
@@ -51,6 +50,11 @@ class WorkerLink(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._output: asyncio.ReadTransport | None = None
         self._ended = False
+
+    @property
+    def pid(self) -> int | None:
+        """The worker's process, once it is known."""
+        return self._launched.pid
 
     async def open(self) -> None:
         """Begin to listen."""
