@@ -10,8 +10,8 @@ from pathlib import Path
 from benchmarks.report import RESULTS, Report, table
 
 NAMES = (
-    *("startup", "encode", "segment", "critical_path", "control", "memory", "realtime", "soak"),
-    *("embedded_quality", "embedded_live"),
+    *("startup", "encode", "segment", "critical_path", "control", "fragments", "raw_frames", "memory"),
+    *("realtime", "soak", "embedded_quality", "embedded_live"),
 )
 ROOT = Path(__file__).resolve().parent.parent
 

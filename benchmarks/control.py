@@ -1,9 +1,9 @@
 """Round trip of a control message on the connections of eight sessions that stream, against a bare echo.
 
-Ours: ``ping`` to ``pong`` through the server's receiver, session and sender, over the in-process pool, whose thread
-hands on media that is coded already. Bare: ``websockets`` alone (under uvloop, as ours), which echoes the same text and
-sends the same media at the same pace. Phases of the two alternate. Beside it, without a goal: the same pings while the
-pool's thread, in the server's process, codes the eight streams itself.
+Ours: ``ping`` to ``pong`` through the server's receiver, session and sender, over two worker processes that hand on
+media that is coded already. Bare: ``websockets`` alone (under uvloop, as ours), which echoes the same text and sends
+the same media at the same pace. Beside it, without a goal: over the in-process pool, whose thread hands the media on,
+or codes the eight streams itself. Phases of the first three alternate.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ _LOADS = {
     Effort.NORMAL: ReplayLoad(sessions=8),
     Effort.LONG: ReplayLoad(sessions=8),
 }
+_WORKERS = 2
 _SMALL = Size("352p", 640, 352)
 _CODED = {Effort.QUICK: TINY, Effort.NORMAL: _SMALL, Effort.LONG: _SMALL}
 
@@ -84,7 +85,8 @@ def measure(effort: Effort) -> Report:
     """Alternate phases of pings to ours and to the echo, under the same load."""
     load = _LOADS[effort]
     phases, phase_s = _PHASES[effort]
-    ours, echo, sent_bytes = asyncio.run(_phases(load, phases, phase_s))
+    found, sent_bytes = asyncio.run(_phases(load, phases, phase_s))
+    ours, thread, echo = found["processes"], found["thread"], found["echo"]
     coding = asyncio.run(_while_coding(_CODED[effort], load.sessions, phase_s))
     coded = f"{load.sessions} x {_CODED[effort].width_px}x{_CODED[effort].height_px}"
     ours_ms, echo_ms = statistics.median(ours) * 1000, statistics.median(echo) * 1000
@@ -92,34 +94,48 @@ def measure(effort: Effort) -> Report:
     figures = [
         Figure("round trip p50 / bare echo", ours_ms / echo_ms, "x", RATIO_GOAL, note),
         Figure("round trip p50", ours_ms, "ms"),
-        Figure("round trip p99", _p99_ms(ours), "ms", note=f"bare echo {_p99_ms(echo):.3f} ms"),
+        Figure("round trip p99", p99_ms(ours), "ms", note=f"bare echo {p99_ms(echo):.3f} ms"),
+        Figure(
+            "round trip p50 over the in-process pool / bare echo",
+            statistics.median(thread) * 1000 / echo_ms,
+            "x",
+            note=f"{statistics.median(thread) * 1000:.3f} ms, p99 {p99_ms(thread):.3f} ms",
+        ),
         Figure(
             "round trip p50 while the worker codes",
             statistics.median(coding) * 1000,
             "ms",
-            note=f"p99 {_p99_ms(coding):.1f} ms; {coded}",
+            note=f"p99 {p99_ms(coding):.1f} ms; {coded}",
         ),
-        Figure("media sent / bare echo", sent_bytes[0] / sent_bytes[1], "x", note="the load was the same when near 1"),
+        Figure(
+            "media sent / bare echo",
+            sent_bytes["processes"] / sent_bytes["echo"],
+            "x",
+            note="the load was the same when near 1",
+        ),
     ]
     against = f"websockets echo, {load.sessions} sessions of {load.megabit_s:g} Mbit/s each"
-    details = {"samples": [len(ours), len(echo), len(coding)], "sent_bytes": sent_bytes}
+    samples = {**{name: len(times_s) for name, times_s in found.items()}, "coding": len(coding)}
+    details = {"samples": samples, "sent_bytes": sent_bytes}
     return Report("control", effort, figures, against=against, details=details)
 
 
-async def _phases(load: ReplayLoad, phases: int, phase_s: float) -> tuple[list[float], list[float], list[int]]:
-    ours: list[float] = []
-    echo: list[float] = []
-    sent_bytes = [0, 0]
+async def _phases(load: ReplayLoad, phases: int, phase_s: float) -> tuple[dict[str, list[float]], dict[str, int]]:
+    """Seconds of each round trip, and the bytes of media in the same time, by whose they are."""
+    sides = {
+        "processes": (_opening(), "benchmarks.stream_server", "--workers", str(_WORKERS)),
+        "thread": (_opening(), "benchmarks.stream_server"),
+        "echo": ("stream", "benchmarks.echo_server"),
+    }
+    samples: dict[str, list[float]] = {name: [] for name in sides}
+    sent_bytes = dict.fromkeys(sides, 0)
     for _ in range(phases):
-        for samples, side, module, first in (
-            (ours, 0, "benchmarks.stream_server", _opening()),
-            (echo, 1, "benchmarks.echo_server", "stream"),
-        ):
-            async with _viewers(load.sessions, first, module, "--replay", load.to_json()) as viewers:
+        for name, (first, *server) in sides.items():
+            async with _viewers(load.sessions, first, *server, "--replay", load.to_json()) as viewers:
                 before = sum(viewer.media_bytes for viewer in viewers)
-                samples += await _round_trips(viewers, phase_s)
-                sent_bytes[side] += sum(viewer.media_bytes for viewer in viewers) - before
-    return ours, echo, sent_bytes
+                samples[name] += await _round_trips(viewers, phase_s)
+                sent_bytes[name] += sum(viewer.media_bytes for viewer in viewers) - before
+    return samples, sent_bytes
 
 
 async def _while_coding(size: Size, sessions: int, phase_s: float) -> list[float]:
@@ -159,7 +175,8 @@ async def _round_trips(viewers: list[Viewer], phase_s: float) -> list[float]:
     return samples
 
 
-def _p99_ms(samples: list[float]) -> float:
+def p99_ms(samples: list[float]) -> float:
+    """What 99 of 100 samples, in seconds, stay below, in milliseconds."""
     return statistics.quantiles(samples, n=100, method="inclusive")[98] * 1000
 
 

@@ -9,8 +9,10 @@ import argparse
 import json
 import socket
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+from benchmarks.bench_worker import BenchLaunch
 from benchmarks.clip import FPS, read_clip, sound
 from benchmarks.ready_generator import ReadyGenerator
 from benchmarks.replay import ReplayLoad
@@ -25,6 +27,7 @@ from fastvideo.api.schema import (
     StreamingConfig,
     WarmupConfig,
 )
+from fastvideo.entrypoints.streaming.gpu_pool import GpuPool, SubprocessGpuPool
 from fastvideo.entrypoints.streaming.server import build_app, build_server
 
 _MANY = 1_000_000
@@ -35,6 +38,7 @@ def main() -> int:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--clip", type=Path, help="a .npy file of frames, uint8 [T, H, W, 3]")
     source.add_argument("--replay", type=ReplayLoad.from_json, help="a load of coded media, as JSON")
+    parser.add_argument("--workers", type=int, default=0, help="processes that replay; 0: a thread of this one")
     parser.add_argument("--carry-state", action="store_true", help="write and read LTX-2's continuation state")
     parser.add_argument("--lead-seconds", type=float, default=_MANY, help="pacing of what follows by itself")
     parser.add_argument("--max-sessions", type=int, default=64)
@@ -52,8 +56,7 @@ def main() -> int:
         ),
     )
     if arguments.replay is not None:
-        pool = ReplayPool(arguments.replay, sessions_per_worker=arguments.max_sessions)
-        app = build_app(config, pool=pool)
+        app = build_app(config, pool=_replay_pool(arguments.replay, arguments.workers, arguments.max_sessions))
     else:
         clip = read_clip(arguments.clip)
         frames, height, width, _ = clip.shape
@@ -69,6 +72,15 @@ def main() -> int:
     _print({"port": listener.getsockname()[1]})
     server.run(sockets=[listener])
     return 0
+
+
+def _replay_pool(load: ReplayLoad, workers: int, max_sessions: int) -> GpuPool:
+    if workers == 0:
+        return ReplayPool(load, sessions_per_worker=max_sessions)
+    each = replace(load, sessions=load.sessions // workers)
+    settings = GpuPoolConfig(num_workers=workers, sessions_per_worker=max_sessions)
+    launch = BenchLaunch("--replay", each.to_json())
+    return SubprocessGpuPool(GeneratorConfig("mock:"), pool_config=settings, launch=launch)
 
 
 def _print(content: dict[str, float]) -> None:

@@ -36,7 +36,11 @@ def check_structure(report: Report, name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["encode", "segment", "critical_path", "control", "memory", "realtime", "embedded_quality"]
+    "name",
+    [
+        *("encode", "segment", "critical_path", "control", "fragments", "raw_frames", "memory", "realtime"),
+        "embedded_quality",
+    ],
 )
 def test_a_benchmark_runs_to_its_end(name: str, tmp_path: Path) -> None:
     check_structure(benchmark_module(name).measure(Effort.QUICK), name, tmp_path)

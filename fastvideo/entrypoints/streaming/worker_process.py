@@ -15,7 +15,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -66,6 +66,7 @@ _FRAMES_BYTES = 32 << 20
 _END_S = 3.0
 
 Build = Callable[[Boot], SegmentGenerator]
+MakeSegment = Callable[[SegmentGenerator, SegmentJob, CancellationToken], Generator[SegmentEvent, None, None]]
 
 
 class _PoolGone(Exception):
@@ -75,7 +76,8 @@ class _PoolGone(Exception):
 class WorkerLoop:
     """One worker at one end of a connection; :meth:`serve` returns when the other end is closed.
 
-    ``window_bytes`` of media may be on their way unread, at most ``stall_s`` without progress.
+    ``make_segment`` does a job for a stream, of which ``window_bytes`` may be on their way unread, at most ``stall_s``
+    without progress.
     """
 
     def __init__(
@@ -83,11 +85,13 @@ class WorkerLoop:
         connection: socket.socket,
         build: Build,
         *,
+        make_segment: MakeSegment = run_segment,
         window_bytes: int = MAX_BYTES,
         stall_s: float = STALL_S,
     ) -> None:
         self._connection = connection
         self._build = build
+        self._make_segment = make_segment
         self._window_bytes = window_bytes
         self._stall_s = stall_s
         self._sending = threading.Lock()
@@ -233,7 +237,7 @@ class WorkerLoop:
             job.cancel.raise_if_cancelled()
             self._send(JobTaken(job.id))
             if isinstance(job.work, SegmentJob):
-                with contextlib.closing(run_segment(generator, job.work, job.cancel)) as events:
+                with contextlib.closing(self._make_segment(generator, job.work, job.cancel)) as events:
                     for event in events:
                         job.let_through(_media_bytes(event))
                         self._send(JobEvent(job.id, event))
@@ -320,7 +324,7 @@ def build(boot: Boot) -> SegmentGenerator:
     return build_generator(boot.generator, pool=boot.pool, limits=boot.limits)
 
 
-def main(arguments: Sequence[str], build: Build = build) -> None:
+def main(arguments: Sequence[str], build: Build = build, *, make_segment: MakeSegment = run_segment) -> None:
     """Serve the inherited socket whose number is the last argument, then end at once."""
     # Standard error is a pipe that the pool reads; it writes to its own log.
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
@@ -328,7 +332,7 @@ def main(arguments: Sequence[str], build: Build = build) -> None:
     connection.set_inheritable(False)
     status = 0
     try:
-        WorkerLoop(connection, build).serve()
+        WorkerLoop(connection, build, make_segment=make_segment).serve()
     except WireError:
         logger.exception("the pool said something that is no message")
         status = 1
