@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
+from pydantic import PositiveFloat
+
 from fastvideo.api.request_metadata import tracked
 
 _STRICT: dict[str, Any] = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
@@ -344,7 +346,10 @@ class RequestLimits(_Strict):
 
 @dataclass
 class StreamingConfig(_Strict):
-    """The live stream; its presence in a serve file selects the WebSocket server."""
+    """The live stream; its presence in a serve file selects the WebSocket server.
+
+    ``drain_timeout_seconds``: how long segments that are running may take to end when the server shuts down.
+    """
 
     session_timeout_seconds: int = 300
     generation_segment_cap: int = 6
@@ -361,6 +366,7 @@ class StreamingConfig(_Strict):
     encoder: Literal["auto", "libx264", "h264_nvenc"] = "auto"
     burn_in_timecode: bool = False
     limits: RequestLimits = field(default_factory=RequestLimits)
+    drain_timeout_seconds: PositiveFloat = 30.0
 
 
 @dataclass

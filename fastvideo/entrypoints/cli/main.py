@@ -10,6 +10,7 @@ from fastvideo import __version__
 from fastvideo.api.errors import FastVideoError
 from fastvideo.entrypoints.cli.cli_types import CLISubcommand
 from fastvideo.entrypoints.cli.serve import ServeSubcommand
+from fastvideo.entrypoints.streaming.start_failure import EXIT_CODE, StartFailure
 
 
 def cmd_init() -> list[CLISubcommand]:
@@ -18,7 +19,8 @@ def cmd_init() -> list[CLISubcommand]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a subcommand; the exit code is 0, 1 for a failure that has a sentence, 2 for wrong usage."""
+    """Run a subcommand; the exit code is 0, 1 for a failure that has a sentence, 2 for wrong usage, 3 for a server that
+    cannot start although its config is valid, 130 when it is interrupted before it serves."""
     parser = argparse.ArgumentParser(prog="fastvideo", description="Real-time AI video as a live stream.")
     parser.add_argument("-v", "--version", action="version", version=f"fastvideo {__version__}")
     subparsers = parser.add_subparsers(dest="subcommand", metavar="COMMAND")
@@ -35,6 +37,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         command.validate(args)
         return command.cmd(args, rest)
+    except StartFailure as error:
+        print(f"fastvideo {args.subcommand}: {error}", file=sys.stderr)
+        return EXIT_CODE
     except (FastVideoError, ValueError, OSError) as error:
         print(f"fastvideo {args.subcommand}: {error}", file=sys.stderr)
         return 1

@@ -17,7 +17,8 @@ from fastvideo.entrypoints.streaming.session import SessionState
 
 @dataclass(frozen=True)
 class Ending:
-    """``flush``: send the sound that the timeline still owes first. ``discard``: drop what the client has not read."""
+    """``flush``: send the sound that the timeline still owes first, unless a segment breaks off. ``discard``: drop what
+    the client has not read."""
 
     name: str
     state: SessionState
@@ -74,7 +75,7 @@ def shut_down() -> Ending:
     message = ErrorMessage(
         code="gpu_unavailable", message="The server is shutting down.", retryable=True, reason="draining"
     )
-    return Ending("shutdown", SessionState.COMPLETE, 1001, (message,), "shutting_down")
+    return Ending("shutdown", SessionState.COMPLETE, 1001, (message,), "shutting_down", flush=True)
 
 
 def failed() -> Ending:

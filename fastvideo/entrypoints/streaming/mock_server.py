@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 
 from fastapi import FastAPI
@@ -18,7 +19,9 @@ from fastvideo.api.schema import (
     WarmupConfig,
 )
 from fastvideo.entrypoints.streaming.mock_generator import MockGenerator
-from fastvideo.entrypoints.streaming.server import build_app, serve
+from fastvideo.entrypoints.streaming.server import build_app
+from fastvideo.entrypoints.streaming.start_failure import EXIT_CODE, StartFailure
+from fastvideo.entrypoints.streaming.stream_server import bind, serve
 
 __all__ = ["MAX_SESSIONS", "MockGenerator", "build_mock_app", "main"]
 
@@ -36,6 +39,7 @@ def build_mock_app(
     fps: int = 24,
     num_inference_steps: int = 1,
     segment_cap: int = 6,
+    drain_timeout_seconds: float = 30.0,
 ) -> FastAPI:
     """The streaming app for 64 sessions on one fake worker, ready at once; ConfigValidationError for a bad pace."""
     sampling = SamplingConfig(
@@ -45,6 +49,7 @@ def build_mock_app(
         session_timeout_seconds=120,
         generation_segment_cap=segment_cap,
         max_sessions=MAX_SESSIONS,
+        drain_timeout_seconds=drain_timeout_seconds,
         pool=GpuPoolConfig(sessions_per_worker=MAX_SESSIONS),
         warmup=WarmupConfig(enabled=False),
     )
@@ -56,8 +61,8 @@ def build_mock_app(
     return build_app(config, MockGenerator(sleep_ms, realtime_factor, jitter))
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Serve until interrupted; prints the address once the port is bound."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until SIGTERM or SIGINT, and drain; gives the exit code. Prints the address once the port is bound."""
     parser = argparse.ArgumentParser(prog="python -m fastvideo.entrypoints.streaming.mock_server", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000, help="0 takes a free one")
@@ -69,7 +74,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--num-frames", type=int, default=24)
     parser.add_argument("--steps", type=int, default=1, help="denoising steps per segment")
     parser.add_argument("--segment-cap", type=int, default=6, help="segments per session")
+    parser.add_argument(
+        "--drain-timeout", type=float, default=30.0, help="seconds that a running segment has to end after SIGTERM"
+    )
     options = parser.parse_args(arguments)
+    if not options.drain_timeout > 0:
+        parser.error(f"expected a --drain-timeout of more than 0, got {options.drain_timeout:g}")
     try:
         app = build_mock_app(
             sleep_ms=options.sleep_ms,
@@ -80,11 +90,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
             num_frames=options.num_frames,
             num_inference_steps=options.steps,
             segment_cap=options.segment_cap,
+            drain_timeout_seconds=options.drain_timeout,
         )
     except ConfigValidationError as error:
         parser.error(error.message)
-    serve(app, "fastvideo mock server", host=options.host, port=options.port)
+    try:
+        with bind(options.host, options.port) as listener:
+            serve(app, "fastvideo mock server", listener)
+    except StartFailure as error:
+        print(f"fastvideo mock server: {error}", file=sys.stderr)
+        return EXIT_CODE
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -34,9 +34,11 @@ from fastvideo.entrypoints.streaming.protocol import (
     GenerationBlocked,
     GenerationResumed,
     GpuAssigned,
+    Ltx2SegmentStart,
     Ltx2StreamStart,
     QueueStatus,
     SegmentCancelled,
+    ServerMessage,
 )
 from fastvideo.entrypoints.streaming.segment_channel import ReaderTooSlow
 from fastvideo.entrypoints.streaming.segment_coding import TimelineBroken
@@ -64,7 +66,7 @@ class SessionRunner:
         self._session = session
         self._server = server
         self._clock = server.clock
-        self._post = SessionPost(session.id, server)
+        self._post = _Post(session.id, server)
         self._states = StateKeeper(session, server.session_store, server.blob_store)
         self._stream_id = uuid.uuid4().hex
         self._cursor = MediaCursor.start()
@@ -100,6 +102,11 @@ class SessionRunner:
             self._post.log("session_end", reason=reason, segments=self._session.segment_idx, seconds=seconds)
             self._server.log.close(self._session.id, wait=False)
             self._server.metrics.ended.labels(reason).inc()
+
+    def drain(self) -> None:
+        # A segment that only waits for its turn would keep those that run from ending in time.
+        if not self._post.in_segment:
+            self.shut_down()
 
     def shut_down(self) -> None:
         self._end(endings.shut_down())
@@ -148,7 +155,7 @@ class SessionRunner:
             return
         if ending.discard:
             self._post.discard()
-        if ending.flush:
+        if ending.flush and not self._post.in_segment:
             fragments, self._cursor = await asyncio.to_thread(flush_stream, self._cursor)
             for fragment in fragments:
                 self._post.put_now(fragment.data)
@@ -208,6 +215,10 @@ class SessionRunner:
         while True:
             self._changed.clear()
             match opening.director.decide(self._clock()):
+                case End() as end:
+                    raise SessionOver(endings.completed(end.reason))
+                case _ if self._server.draining:
+                    raise SessionOver(endings.shut_down())
                 case Start() as start:
                     if start.resumed:
                         await self._post.put(GenerationResumed())
@@ -216,8 +227,6 @@ class SessionRunner:
                     if wait.blocked is not None:
                         await self._post.put(GenerationBlocked(reason=wait.blocked))
                     await self._wait_for_change(wait.until_s)
-                case End() as end:
-                    raise SessionOver(endings.completed(end.reason))
 
     async def _open(self) -> Opening:
         limit_s = min(OPENING_TIMEOUT_S, self._server.sessions.session_timeout_seconds)
@@ -327,6 +336,7 @@ class SessionRunner:
             self._segment = None
             self._busy = False
             session.touch(now=self._clock())
+        self._post.in_segment = False
 
     async def _job(self, start: Start, opening: Opening) -> SegmentJob:
         index, streaming = self._session.segment_idx, self._server.streaming
@@ -338,6 +348,17 @@ class SessionRunner:
             image_path=image.path if image is not None else None,
         )
         return SegmentJob(request, self._cursor, index, streaming.encoder, streaming.burn_in_timecode)
+
+
+class _Post(SessionPost):
+    """``in_segment``: the client was told that a segment begins, and not yet how it ended."""
+
+    in_segment = False
+
+    async def put(self, item: ServerMessage | bytes) -> None:
+        if isinstance(item, Ltx2SegmentStart):
+            self.in_segment = True
+        await super().put(item)
 
 
 async def _stopped(*tasks: asyncio.Task[None]) -> None:

@@ -1,4 +1,4 @@
-"""The application: one composition root, its routes, and the process that serves it."""
+"""The application: one composition root and its routes."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ import functools
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import asdict
+from fractions import Fraction
 from ipaddress import ip_address
-from socket import socket
 from typing import Any
 from urllib.parse import urlsplit
 
-import uvicorn
 from fastapi import FastAPI, Request, Response, WebSocket
 from starlette.datastructures import Address, Headers
 from starlette.responses import PlainTextResponse
 
 import fastvideo
-from fastvideo.api.errors import ConfigValidationError
+from fastvideo.api.errors import ConfigValidationError, EncodeError, FastVideoError
 from fastvideo.api.schema import ServeConfig
 from fastvideo.api.session_presets import load_session_presets
 from fastvideo.entrypoints.streaming import metrics
 from fastvideo.entrypoints.streaming.connection import ConnectionLost, WebSocketConnection
+from fastvideo.entrypoints.streaming.drain import drain
 from fastvideo.entrypoints.streaming.gpu_pool import GpuPool, InProcessGpuPool
-from fastvideo.entrypoints.streaming.health import build_health_router
+from fastvideo.entrypoints.streaming.health import build_health_router, get_pool_status
 from fastvideo.entrypoints.streaming.opening import limits_on_the_wire
 from fastvideo.entrypoints.streaming.page import PageHeaders, mount_page
 from fastvideo.entrypoints.streaming.pool_choice import subprocess_pool, usable_devices, wants_processes
@@ -36,19 +36,19 @@ from fastvideo.entrypoints.streaming.server_state import ServerState
 from fastvideo.entrypoints.streaming.session import SessionManager, SessionRejected
 from fastvideo.entrypoints.streaming.session_logger import SessionLogger
 from fastvideo.entrypoints.streaming.session_store import InMemorySessionStore, SessionStore
+from fastvideo.entrypoints.streaming.start_failure import no_worker, start_failures
+from fastvideo.entrypoints.streaming.stream_server import bind, build_server, serve
 from fastvideo.entrypoints.streaming.warmup import Warmup
-from fastvideo.entrypoints.streaming.websocket_protocol import StreamProtocol
 from fastvideo.entrypoints.streaming.worker import SegmentGenerator, preset_defaults
+from fastvideo.media.video_coder import PRESETS, VideoCoder, choose_encoder
 from fastvideo.resources import example_prompts, frontend_dir
 
 __all__ = ["ServerState", "build_app", "build_server", "run_server"]
 
 logger = logging.getLogger(__name__)
 
-# A 32 MiB image as base64, and the rest of its message.
-MAX_OPENING_BYTES = 48 << 20
 REAP_INTERVAL_S = 1.0
-_ANY_INTERFACE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # where a browser on this machine finds the server
+_TRIAL_PX = 256
 
 
 def build_app(
@@ -106,11 +106,16 @@ def build_app(
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         # The pool becomes ready beside the server, so that health can be asked meanwhile.
-        tasks = [asyncio.create_task(_logged(work)) for work in (server.pool.start, functools.partial(_reap, server))]
+        tasks = [
+            asyncio.create_task(_logged(work))
+            for work in (functools.partial(_start_pool, server), functools.partial(_reap, server))
+        ]
         try:
             yield
         finally:
-            await drain(server)
+            if not server.draining:
+                # Under another server than ours, which drains while it still answers.
+                await drain(server, streaming.drain_timeout_seconds)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -226,6 +231,20 @@ async def _logged(work: Callable[[], Awaitable[None]]) -> None:
         logger.exception("a background task of the server failed")
 
 
+async def _start_pool(server: ServerState) -> None:
+    """Make the pool ready; a pool without a single worker is a failure that whoever runs the server answers."""
+    try:
+        await server.pool.start()
+        failure = no_worker(await get_pool_status(server.pool))
+    except FastVideoError as error:
+        failure = str(error)
+    except Exception as error:
+        logger.exception("the pool could not be started")
+        failure = f"the pool could not be started: {type(error).__name__}, as logged above"
+    if not server.draining:
+        server.start_failure = failure
+
+
 async def _reap(server: ServerState) -> None:
     """End sessions that have been idle for too long."""
     while True:
@@ -235,74 +254,41 @@ async def _reap(server: ServerState) -> None:
                 runner.expire()
 
 
-async def drain(server: ServerState) -> None:
-    """Take no more sessions, and end those that run with a message and close 1001; waits for that, but not for long."""
-    server.draining = True
-    for runner in list(server.runners.values()):
-        runner.shut_down()
-    if server.connections:
-        await asyncio.wait(set(server.connections), timeout=FAREWELL_S + 1.0)
-
-
-class StreamServer(uvicorn.Server):
-    """A uvicorn server that ends sessions itself before uvicorn cuts their connections."""
-
-    async def shutdown(self, sockets: list[socket] | None = None) -> None:
-        app = self.config.app
-        if isinstance(app, FastAPI):
-            await drain(app.state.server_state)
-        await super().shutdown(sockets)
-
-
-def build_server(app: FastAPI, *, host: str, port: int, log_level: str = "info") -> StreamServer:
-    """The process around the app, with the transport settings that the stream needs; port 0 takes a free one."""
-    return StreamServer(
-        uvicorn.Config(
-            app,
-            host=host,
-            port=port,
-            ws=StreamProtocol,
-            ws_max_size=MAX_OPENING_BYTES,
-            # Coded media does not compress; deflating it costs most of a core.
-            ws_per_message_deflate=False,
-            lifespan="on",
-            timeout_graceful_shutdown=5,
-            server_header=False,
-            log_level=log_level,
-        )
-    )
-
-
-def serve(app: FastAPI, title: str, *, host: str, port: int) -> None:
-    """Serve until interrupted; prints one line with ``title`` and the page's address once the port is bound."""
-    server = build_server(app, host=host, port=port)
-    listener = server.config.bind_socket()
-    # From here on a client that reads the address can connect, and waits until the app has started.
-    listener.listen(server.config.backlog)
-    here = _ANY_INTERFACE.get(host, host)
-    shown = f"[{here}]" if ":" in here else here
-    print(f"{title}: http://{shown}:{listener.getsockname()[1]}", flush=True)
-    server.run(sockets=[listener])
-
-
 def run_server(serve_config: ServeConfig, *, generator: SegmentGenerator | None = None) -> None:
-    """Serve on ``server.host`` and ``server.port`` until interrupted.
+    """Serve on ``server.host`` and ``server.port`` until SIGTERM or SIGINT, and drain.
 
     Without a generator one is built: here, or in worker processes where ``streaming.pool`` asks for them.
 
-    Raises ValueError without a ``streaming`` block.
+    Raises ValueError without a ``streaming`` block, StartFailure for whatever else keeps the server from starting.
     """
-    if serve_config.streaming is None:
+    streaming = serve_config.streaming
+    if streaming is None:
         raise ValueError("the streaming server needs a serve config with a 'streaming' block")
-    built = None
-    if generator is None and not wants_processes(serve_config, usable_devices(serve_config)):
-        from fastvideo.entrypoints.model_path import build_generator
+    # A port that is taken is found before a model is loaded.
+    with bind(serve_config.server.host, serve_config.server.port) as listener:
+        built = None
+        try:
+            with start_failures():
+                if generator is None and not wants_processes(serve_config, usable_devices(serve_config)):
+                    from fastvideo.entrypoints.model_path import build_generator
 
-        streaming = serve_config.streaming
-        generator = built = build_generator(serve_config.generator, pool=streaming.pool, limits=streaming.limits)
+                    check_encoder(streaming.encoder)
+                    generator = built = build_generator(
+                        serve_config.generator, pool=streaming.pool, limits=streaming.limits
+                    )
+                app = build_app(serve_config, generator)
+            serve(app, "fastvideo", listener)
+        finally:
+            if built is not None and hasattr(built, "shutdown"):
+                built.shutdown()
+
+
+def check_encoder(name: str) -> None:
+    """Raise ConfigValidationError unless the encoder that ``streaming.encoder`` names can be opened on this machine."""
+    encoder = choose_encoder(name, width=_TRIAL_PX, height=_TRIAL_PX)
     try:
-        app = build_app(serve_config, generator)
-        serve(app, "fastvideo", host=serve_config.server.host, port=serve_config.server.port)
-    finally:
-        if built is not None and hasattr(built, "shutdown"):
-            built.shutdown()
+        VideoCoder(encoder, width=_TRIAL_PX, height=_TRIAL_PX, rate=Fraction(24), gop_frames=24, preset=PRESETS[0])
+    except EncodeError as error:
+        raise ConfigValidationError(
+            "streaming.encoder", f"{encoder} cannot be opened on this machine; auto takes one that can, if there is any"
+        ) from error

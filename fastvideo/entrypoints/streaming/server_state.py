@@ -20,8 +20,12 @@ from fastvideo.entrypoints.streaming.session_store import BlobStore, InMemoryBlo
 class Endable(Protocol):
     """A running session that the server may end."""
 
+    def drain(self) -> None:
+        """End because the server goes away: after the segment that is running, or at once when none is."""
+        ...
+
     def shut_down(self) -> None:
-        """End because the server goes away."""
+        """End because the server goes away, at once."""
         ...
 
     def expire(self) -> None:
@@ -31,7 +35,11 @@ class Endable(Protocol):
 
 @dataclass
 class ServerState:
-    """One server's parts, made by ``build_app``. ``clock`` gives monotonic seconds."""
+    """One server's parts, made by ``build_app``. ``clock`` gives monotonic seconds.
+
+    ``draining``: no session is taken, and no segment begun, any more. ``start_failure``: why no session will ever be
+    served.
+    """
 
     serve_config: ServeConfig
     pool: GpuPool
@@ -44,6 +52,7 @@ class ServerState:
     connections: set[asyncio.Task[Any]] = field(default_factory=set)
     runners: dict[str, Endable] = field(default_factory=dict)
     draining: bool = False
+    start_failure: str | None = None
     clock: Callable[[], float] = time.monotonic
 
     @property

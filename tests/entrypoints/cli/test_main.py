@@ -4,6 +4,7 @@ import pytest
 
 from fastvideo.entrypoints.cli.inference_config import build_serve_config
 from fastvideo.entrypoints.cli.main import main
+from fastvideo.entrypoints.streaming.start_failure import StartFailure
 
 
 @pytest.fixture
@@ -37,6 +38,10 @@ def test_overrides_of_every_documented_section_are_taken(config_file):
         (["--streaming.max_sesions", "3"], "did you mean 'max_sessions'"),
         (["--server.port"], "has no value"),
         (["--streaming.stream_mode", "legacy_jpeg"], "streaming.stream_mode"),
+        (["--streaming.drain_timeout_seconds", "0"], "expected greater than 0, got 0"),
+        (["--streaming.drain_timeout_seconds", "-3.5"], "expected greater than 0, got -3.5"),
+        (["--streaming.drain_timeout_seconds", "soon"], "expected a valid number"),
+        (["--streaming.drain_timeout_seconds", "true"], "expected a valid number"),
     ],
 )
 def test_a_wrong_override_is_one_sentence_and_exit_code_1(config_file, capsys, words, said):
@@ -44,6 +49,15 @@ def test_a_wrong_override_is_one_sentence_and_exit_code_1(config_file, capsys, w
     message = capsys.readouterr().err
     assert said in message
     assert message.count("\n") == 1
+
+
+def test_a_server_that_cannot_start_is_one_sentence_and_exit_code_3(config_file, capsys, monkeypatch):
+    def run_server(config):
+        raise StartFailure("the port is taken;\n choose another")
+
+    monkeypatch.setattr("fastvideo.entrypoints.streaming.server.run_server", run_server)
+    assert main(["serve", "--config", str(config_file)]) == 3
+    assert capsys.readouterr().err == "fastvideo serve: the port is taken; choose another\n"
 
 
 def test_a_config_without_a_streaming_block_is_refused_with_what_to_add(tmp_path, capsys):

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -57,6 +58,18 @@ def test_a_bad_pace_ends_the_program_with_a_sentence(capsys: pytest.CaptureFixtu
         mock_server.main(["--jitter", "3"])
     assert caught.value.code == 2
     assert "expected jitter from 0 to 1" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as caught:
+        mock_server.main(["--drain-timeout", "0"])
+    assert caught.value.code == 2
+    assert "more than 0" in capsys.readouterr().err
+
+
+def test_a_port_that_cannot_be_had_is_one_sentence_and_exit_code_3(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        assert mock_server.main(["--port", str(taken.getsockname()[1])]) == 3
+    message = capsys.readouterr().err
+    assert "another program listens" in message
+    assert message.count("\n") == 1
 
 
 def test_a_documented_client_gets_exactly_the_documented_handshake() -> None:
@@ -107,4 +120,4 @@ def test_the_module_serves_prints_its_address_and_ends_on_interrupt() -> None:
                 assert response.status == 200
         finally:
             it.send_signal(signal.SIGINT)
-            assert it.wait(30) is not None
+            assert it.wait(30) == 0

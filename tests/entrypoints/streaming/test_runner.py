@@ -14,6 +14,7 @@ from fastvideo.api.errors import StateInvalid
 from fastvideo.api.schema import GpuPoolConfig, PacingConfig, QueueConfig, RequestLimits
 from fastvideo.entrypoints.streaming import runner as runner_module
 from fastvideo.entrypoints.streaming import session_post
+from fastvideo.entrypoints.streaming.drain import drain
 from fastvideo.entrypoints.streaming.session import SessionState
 from fastvideo.media.boxes import parse_boxes
 
@@ -652,6 +653,80 @@ async def test_a_refused_opening_is_told_and_closed_1003(stage) -> None:
     assert client.of("error")[0]["code"] == "preset_mismatch"
     assert client.closed == (1003, "invalid_init")
     assert session.state is SessionState.REJECTED
+
+
+async def test_a_drain_finishes_the_running_segment_and_ends_the_others_at_once(stage, fakes) -> None:
+    one = stage()
+    one.server.pool._admission.set_slots(3, 0.0)
+    busy = await held(one)
+    busy.say("segment_prompt_source", prompt="never begun")
+    idle, waits_for_its_turn = one.open(), one.open()
+    for client in (idle, waits_for_its_turn):
+        await client.hears("ltx2_stream_start")
+    waits_for_its_turn.say("segment_prompt_source", prompt="its turn")
+    await fakes.until(lambda: one.server.pool.turns_waiting == 1)
+    waits_for_a_place, says_nothing = one.open(), one.connect()
+    await waits_for_a_place.hears("queue_status")
+    one.server.connections.update(one.sessions)
+    draining = asyncio.create_task(drain(one.server, 30.0))
+    for client in (idle, waits_for_its_turn, waits_for_a_place, says_nothing):
+        error = await client.hears("error")
+        assert (error["code"], error["reason"], error["retryable"]) == ("gpu_unavailable", "draining", True)
+        await fakes.until(lambda client=client: client.closed)
+        assert client.closed == (1001, "shutting_down")
+    assert busy.closed is None
+    one.generator.free()
+    await draining
+    # After the whole segment comes the sound that the timeline still owed.
+    assert busy.kinds == [*HANDSHAKE, *SEGMENT, "media", "error"]
+    assert busy.closed == (1001, "shutting_down")
+    assert {prompt for _, prompt in one.generator.trace} == {"held"}
+    assert len(one.server.sessions) == 0
+
+
+async def test_a_stream_that_is_complete_with_its_last_segment_ends_so_also_in_a_drain(stage) -> None:
+    one = stage(generation_segment_cap=1)
+    client = await held(one)
+    one.server.connections.update(one.sessions)
+    draining = asyncio.create_task(drain(one.server, 30.0))
+    one.generator.free()
+    await draining
+    assert client.kinds[-1] == "ltx2_stream_complete"
+    assert client.closed == (1000, "segment_cap")
+
+
+async def test_a_segment_that_is_cut_off_by_the_drain_is_not_followed_by_sound_of_another_place(stage, fakes) -> None:
+    one = stage()
+    client = one.open()
+    client.say("segment_prompt_source", prompt="whole")
+    await client.hears("ltx2_segment_complete")
+    one.generator.hold()
+    client.say("segment_prompt_source", prompt="cut off")
+    one.generator.allow(2)
+    await client.hears("media_init", 2)
+    await fakes.until(lambda: len(client.media) == 7)
+    one.server.connections.update(one.sessions)
+    await drain(one.server, 0.01)
+    assert client.closed == (1001, "shutting_down")
+    assert client.kinds[-2:] == ["media", "error"]
+    assert len(client.media) == 7
+    one.generator.free()
+
+
+async def test_a_session_whose_segment_was_cancelled_is_idle_to_a_drain(stage) -> None:
+    one = stage()
+    client = await held(one)
+    one.generator.allow(2)
+    await client.hears("media_init")
+    client.say("segment_cancel")
+    await settled(client)
+    one.generator.free()
+    await client.hears("segment_cancelled")
+    one.server.connections.update(one.sessions)
+    await drain(one.server, 30.0)
+    # The owed sound follows, as the cut left the timeline in order.
+    assert client.kinds[-2:] == ["media", "error"]
+    assert client.closed == (1001, "shutting_down")
 
 
 async def test_a_server_that_shuts_down_says_so(stage) -> None:
