@@ -9,14 +9,13 @@ ALIGN_BYTES = 4096
 
 
 class RingSpace:
-    """Regions of ``size_bytes``, placed one behind the other and from the beginning again, freed in any order.
+    """Regions of ``size_bytes``, each at the lowest place where it fits, freed in any order.
 
     Each begins at a multiple of ``ALIGN_BYTES`` and reaches to the next one, so that there are never many.
     """
 
     def __init__(self, size_bytes: int) -> None:
         self.size_bytes = size_bytes - size_bytes % ALIGN_BYTES
-        self._next = 0
         self._offsets: list[int] = []
         self._ends: list[int] = []
 
@@ -25,13 +24,10 @@ class RingSpace:
 
     def place(self, size_bytes: int) -> int | None:
         """Take a region of ``size_bytes`` and tell its offset; None when no gap is as large now."""
-        taken_bytes = _aligned(size_bytes)
-        gaps = list(self._gaps())
-        behind = [(max(offset, self._next), end) for offset, end in gaps]
-        for offset, end in [*behind, *gaps]:
-            if end - offset >= taken_bytes:
+        # Not round and round: what was used last is still in the processor's cache, and is faster to write and to read.
+        for offset, end in self._gaps():
+            if end - offset >= size_bytes:
                 self.claim(offset, size_bytes)
-                self._next = offset + taken_bytes
                 return offset
         return None
 

@@ -30,8 +30,7 @@ class BothEnds(RuleBasedStateMachine):
         if offset is None:
             assert not fitting
             return
-        assert offset % ALIGN_BYTES == 0
-        assert offset // ALIGN_BYTES in fitting
+        assert offset == fitting[0] * ALIGN_BYTES
         self._mark(offset, size_bytes, True)
         self.told.append((offset, size_bytes))
 
@@ -87,14 +86,13 @@ class BothEnds(RuleBasedStateMachine):
 TestBothEnds = BothEnds.TestCase
 
 
-def test_regions_follow_each_other_and_begin_anew_at_the_end() -> None:
+def test_a_region_lies_where_the_first_gap_is_that_is_large_enough() -> None:
     space = RingSpace(4 * ALIGN_BYTES)
-    assert [space.place(ALIGN_BYTES) for _ in range(3)] == [0, ALIGN_BYTES, 2 * ALIGN_BYTES]
-    space.free(0)
-    space.free(ALIGN_BYTES)
-    # One page is left behind the last region, which is not enough.
-    assert space.place(ALIGN_BYTES + 1) == 0
-    assert space.place(1) == 3 * ALIGN_BYTES
+    assert [space.place(ALIGN_BYTES) for _ in range(4)] == [0, ALIGN_BYTES, 2 * ALIGN_BYTES, 3 * ALIGN_BYTES]
+    for number in (0, 2, 3):
+        space.free(number * ALIGN_BYTES)
+    assert space.place(ALIGN_BYTES + 1) == 2 * ALIGN_BYTES
+    assert space.place(1) == 0
     assert space.place(1) is None
 
 
