@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,8 +21,8 @@ def test_a_still_picture_goes_from_what_was_shown_to_what_comes_in_equal_steps()
     frames = clip(FADE_FRAMES + 3, 100)
     JoinFade(picture(126), picture(100)).apply(frames)
     values = [126, *(int(frame[0, 0, 0]) for frame in frames)]
-    assert max(before - after for before, after in zip(values, values[1:], strict=False)) == 2
-    assert min(before - after for before, after in zip(values, values[1:], strict=False)) == 0
+    assert max(before - after for before, after in pairwise(values)) == 2
+    assert min(before - after for before, after in pairwise(values)) == 0
     assert values[-3:] == [100, 100, 100]
 
 
