@@ -5,7 +5,6 @@ import logging
 import os
 import random
 import signal
-import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -15,10 +14,11 @@ import numpy as np
 import psutil
 import pytest
 
+from benchmarks.faulty_worker import faulty_command
 from fastvideo.api.cancellation import CancellationToken
 from fastvideo.api.errors import CheckpointError, GenerationCancelled, GenerationFailed, StateInvalid
 from fastvideo.api.schema import ContinuationState, GeneratorConfig, GpuPoolConfig
-from fastvideo.entrypoints.streaming.gpu_pool import PoolUnavailable, SubprocessGpuPool
+from fastvideo.entrypoints.streaming.gpu_pool import PoolHealth, PoolUnavailable, SubprocessGpuPool
 from fastvideo.entrypoints.streaming.health import get_pool_status
 from fastvideo.entrypoints.streaming.mock_generator import MockGenerator
 from fastvideo.entrypoints.streaming.segment_channel import ReaderTooSlow
@@ -33,7 +33,8 @@ from fastvideo.entrypoints.streaming.worker import run_segment
 from fastvideo.entrypoints.streaming.worker_launch import launch_worker
 from fastvideo.entrypoints.streaming.worker_supervisor import Limits
 
-FAULTY = Path(__file__).with_name("faulty_worker.py")
+# Those of a segment here: its start, two steps, the init segment, some fragments, its end.
+EVENTS = 10
 SWIFT = Limits(backoff_s=0.01, max_backoff_s=0.05)
 
 
@@ -75,6 +76,10 @@ def processes() -> list[psutil.Process]:
 
 def descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
+
+
+def rings() -> list[str]:
+    return [line for line in Path("/proc/self/maps").read_text().splitlines() if "fastvideo-ring" in line]
 
 
 # --- a worker dies
@@ -391,38 +396,50 @@ async def real_pool(**settings: Any) -> AsyncIterator[Any]:
         yield pool
     assert processes() == []
     assert descriptors() == before
+    assert rings() == []
 
 
-faulty = functools.partial(launch_worker, command=(sys.executable, str(FAULTY)))
+faulty = functools.partial(launch_worker, command=faulty_command())
 
 
-async def test_sessions_go_on_getting_whole_segments_while_twenty_workers_are_killed(fakes) -> None:
-    chance = random.Random(4)
+class Killer:
+    """Kills one worker or all of them, ``times`` times, each time behind a random one of some segment's events."""
+
+    def __init__(self, pool: Any, times: int) -> None:
+        self._pool = pool
+        self._chance = random.Random(4)
+        self._workers = pool.health().total_workers
+        self._events_left = self._chance.randrange(EVENTS)
+        self.left = times
+        self.pids: set[int] = set()
+
+    def event(self) -> None:
+        """A session got an event of a segment."""
+        running = self._pool._fleet.pids
+        if not self.left or self._pool.health().available_workers < self._workers or self.pids & set(running):
+            return
+        self._events_left -= 1
+        if self._events_left >= 0:
+            return
+        victims = running if self._chance.random() < 0.3 else [self._chance.choice(running)]
+        for pid in victims:
+            os.kill(pid, signal.SIGKILL)
+        self.pids |= set(victims)
+        self._events_left = self._chance.randrange(EVENTS)
+        self.left -= 1
+
+
+@pytest.mark.timeout(400)
+async def test_streams_go_on_or_fail_with_a_code_while_workers_are_killed_at_twenty_points_of_a_segment(fakes) -> None:
     async with real_pool(workers=2, model_path="mock:?sleep_ms=40") as pool:
-        pids = {}
-        kills = 0
-
-        def running() -> list[int]:
-            return pool._fleet.pids
-
-        async def killer() -> None:
-            nonlocal kills
-            while kills < 20:
-                await asyncio.sleep(chance.uniform(0.0, 0.2))
-                await fakes.until(lambda: pool.health().available_workers == 2)
-                victims = running() if chance.random() < 0.25 else [chance.choice(running())]
-                for pid in victims:
-                    os.kill(pid, signal.SIGKILL)
-                    pids[pid] = kills
-                    kills += 1
-
-        killing = asyncio.create_task(killer())
-        outcomes: list[str] = []
+        killer = Killer(pool, times=20)
+        done: list[str] = []
+        failures: list[tuple[str, bool]] = []
 
         async def session(name: str) -> None:
             await pool.acquire(name)
             cursor, index, last = fakes.job().cursor, 0, 0
-            while not killing.done():
+            while killer.left:
                 sequences = []
                 try:
                     async for event in pool.stream(name, fakes.job(name, cursor=cursor, index=index)):
@@ -430,19 +447,25 @@ async def test_sessions_go_on_getting_whole_segments_while_twenty_workers_are_ki
                             sequences.append(event.sequence)
                         elif isinstance(event, SegmentDone):
                             cursor = event.cursor
-                except GenerationFailed:
+                        killer.event()
+                except GenerationFailed as error:
                     # Two workers died of one segment: it is told, and the same segment can be asked for again.
-                    outcomes.append("failed")
+                    failures.append((error.code, error.retryable))
                     continue
                 assert sequences == list(range(last + 1, last + 1 + len(sequences)))
                 last, index = sequences[-1], index + 1
-                outcomes.append("done")
+                done.append(name)
+            await pool.release(name)
 
-        await asyncio.wait_for(asyncio.gather(*(session(f"s{n}") for n in range(3)), killing), 100)
-        assert outcomes.count("done") > 5
-        await fakes.until(lambda: pool.health().available_workers == 2)
+        await asyncio.wait_for(asyncio.gather(*(session(f"s{n}") for n in range(3))), 300)
+        assert len(done) > 5
+        assert set(failures) <= {("worker_failed", True)}
+        await fakes.until(lambda: pool.health() == PoolHealth(2, 2, 0, 0))
         assert pool.turns_waiting == 0
-        assert not set(pids) & set(running())
+        workers = pool.get_status()["gpu_status"].values()
+        assert not any(worker["busy"] or worker["client_count"] for worker in workers)
+        assert len(processes()) == 2
+        assert not killer.pids & set(pool._fleet.pids)
 
 
 async def test_the_stream_goes_on_within_two_seconds_of_the_new_worker(fakes) -> None:
@@ -490,8 +513,11 @@ async def test_what_a_process_prints_is_in_the_log(fakes, caplog) -> None:
     assert max(len(record.getMessage()) for record in caplog.records) < 3000
 
 
-async def test_processes_that_die_while_they_boot_are_left_alone_after_three_times(fakes) -> None:
-    async with real_pool(launch=faulty, model_path="mock:?sleep_ms=1") as pool:
+async def test_processes_that_die_while_they_boot_are_left_alone_after_three_times(tmp_path) -> None:
+    for number in range(3):
+        (tmp_path / str(number)).touch()
+    launch = functools.partial(launch_worker, command=faulty_command(tmp_path))
+    async with real_pool(launch=launch) as pool:
         with pytest.raises(PoolUnavailable):
             await pool.acquire("a")
         assert not pool.ready
