@@ -201,7 +201,12 @@ class WorkerFleet:
         if isinstance(action, Spawn):
             worker.starting = asyncio.create_task(self._start(worker, worker.starting), name=f"start-{worker.name}")
         else:
-            self._lost(worker, action.reason)
+            worker.failed(action.reason)
+            if worker.link is None:
+                # It is being launched, and ended as soon as that is done.
+                self._on_change()
+            else:
+                self._lost(worker, action.reason)
 
     async def _start(self, worker: _Worker, before: asyncio.Task[None] | None) -> None:
         """Give a worker a process, once there is nothing left of the one before."""
@@ -225,6 +230,7 @@ class WorkerFleet:
         except Exception:
             # The task's boundary: what cannot be started now may be later.
             logger.exception("%s cannot be started", worker.name)
+            worker.failed("it cannot be started")
             self._supervisor.died(worker.index, self._clock())
             self._due.set()
             self._on_change()
@@ -284,12 +290,9 @@ class WorkerFleet:
         """A worker is gone, or has to go: its job is done again elsewhere, and another process takes its place."""
         if self._closed or worker.link is None:
             return
-        booting = isinstance(self._supervisor.state(worker.index), Booting)
         self._supervisor.died(worker.index, self._clock())
         logger.warning("%s (process %s) is replaced: %s", worker.name, worker.pid, worker.report.error or reason)
-        if booting:
-            worker.report.success = False
-            worker.report.error = worker.report.error or reason
+        worker.failed(reason)
         worker.ending = asyncio.create_task(worker.link.end())
         worker.link = None
         turn, worker.turn = worker.turn, None
@@ -318,6 +321,11 @@ class _Worker:
     def pid(self) -> int | None:
         """The process, while there is one."""
         return self.link.pid if self.link is not None else None
+
+    def failed(self, reason: str) -> None:
+        """Report why a process was never ready; what it said of it itself counts for more. Nothing if it was."""
+        if self.report.success is None:
+            self.report.success, self.report.error = False, self.report.error or reason
 
     def has(self, job_id: int) -> bool:
         """Whether this is the worker's job."""

@@ -5,6 +5,7 @@ import logging
 import os
 import random
 import signal
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -267,6 +268,34 @@ async def test_workers_that_cannot_be_launched_are_tried_again(fakes) -> None:
         assert pool.ready
 
 
+async def test_a_worker_that_cannot_be_launched_at_all_is_told_of() -> None:
+    def launch(index: int, devices: Any, total: int) -> Any:
+        raise OSError("no more processes")
+
+    async with pool_of(launch) as pool:
+        await asyncio.wait_for(pool.start(), 10)
+        assert pool.get_status()["gpu_status"]["0"]["warmup_error"] == "it cannot be started"
+
+
+async def test_nobody_waits_for_a_worker_whose_launch_takes_too_long(fakes) -> None:
+    launched = threading.Event()
+    threads = Threads(fakes, lambda _: fakes.StepGenerator())
+
+    def launch(index: int, devices: Any, total: int) -> Any:
+        assert launched.wait(30)
+        return threads(index, devices, total)
+
+    async with pool_of(launch, limits=Limits(boot_s=0.05, backoff_s=0.01)) as pool:
+        joining = asyncio.create_task(pool.acquire("a"))
+        try:
+            await asyncio.wait_for(pool.start(), 10)
+            with pytest.raises(PoolUnavailable):
+                await joining
+            assert pool.get_status()["gpu_status"]["0"]["warmup_error"] == "it was not ready within 0.05 s"
+        finally:
+            launched.set()
+
+
 async def test_workers_that_never_start_are_left_alone_and_nobody_waits_for_them(fakes) -> None:
     def broken() -> Any:
         raise CheckpointError("no weights there")
@@ -284,6 +313,23 @@ async def test_workers_that_never_start_are_left_alone_and_nobody_waits_for_them
         assert status["gpu_status"]["1"]["warmup_error"] == "no weights there"
         assert not status["gpu_status"]["1"]["process_alive"]
         assert len(launch.workers) == 6
+
+
+async def test_a_worker_that_is_not_ready_in_time_is_told_of(fakes) -> None:
+    generators = []
+
+    def make(_: int) -> Any:
+        generators.append(threading.Event())
+        assert generators[-1].wait(30)
+        return fakes.StepGenerator()
+
+    async with pool_of(Threads(fakes, make), limits=Limits(boot_s=0.05, backoff_s=0.01)) as pool:
+        await asyncio.wait_for(pool.start(), 10)
+        status = pool.get_status()
+        assert status["warmup_failed_gpus"] == 1
+        assert status["gpu_status"]["0"]["warmup_error"] == "it was not ready within 0.05 s"
+        for started in generators:
+            started.set()
 
 
 async def test_one_broken_worker_does_not_keep_the_others_from_serving(fakes) -> None:
