@@ -279,7 +279,8 @@ class GpuPoolConfig(_Strict):
     ``conditioning_end_offset``: frames dropped at a segment's end before those are taken;
     ``sessions_per_worker``: sessions admitted per worker, whose segments take turns;
     ``idle_yield_seconds``: a session idle for longer gives its place to one that waits;
-    ``segment_timeout_seconds`` and ``worker_memory_gib`` (resident): a worker process beyond either is replaced.
+    ``segment_timeout_seconds`` and ``worker_memory_gib`` (resident): a worker process beyond either is replaced;
+    ``ray_address``: host:port of a Ray cluster, or auto for this machine's; None is RAY_ADDRESS, else one of its own.
     """
 
     num_workers: int | None = None
@@ -291,6 +292,7 @@ class GpuPoolConfig(_Strict):
     idle_yield_seconds: float = 20.0
     segment_timeout_seconds: float = 600.0
     worker_memory_gib: float | None = None
+    ray_address: str | None = None
 
 
 @dataclass

@@ -18,10 +18,6 @@ SERVING_REASONS: Mapping[str, str] = {
     "streaming.stream_mode": "media is sent as fragmented MP4; a stream of JPEG pictures is not offered",
     "streaming.prompt.enabled": "prompt enhancement is not offered; prompts are used as they come",
     "streaming.safety.enabled": "no prompt classifier is built in; put one in front of the server",
-    "streaming.pool.backend": "in_process and subprocess are accepted, too; Ray is not offered",
-}
-_SAME_AS_DEFAULT: Mapping[str, Collection[Any]] = {
-    "streaming.pool.backend": ("in_process", "subprocess"),
 }
 
 
@@ -52,7 +48,7 @@ def check_serve_config(config: ServeConfig) -> ServeConfig:
     """The config itself, when everything it asks of the server is offered; ConfigValidationError otherwise."""
     if config.streaming is not None:
         default = ServeConfig(generator=config.generator, streaming=StreamingConfig())
-        refuse_unsupported(config, default, SERVING_REASONS, _SAME_AS_DEFAULT)
+        refuse_unsupported(config, default, SERVING_REASONS)
         _check_bounds(config)
         try:
             validate_request(resolve_request(None, default_request=config.default_request), config.streaming.limits)
@@ -95,6 +91,11 @@ def _check_bounds(config: ServeConfig) -> None:
             "streaming.pool.num_workers",
             f"the pool in the server's process has one worker, got {streaming.pool.num_workers}; "
             "set streaming.pool.backend to subprocess",
+        )
+    if streaming.pool.ray_address is not None and streaming.pool.backend != "ray":
+        raise ConfigValidationError(
+            "streaming.pool.ray_address",
+            f"expected null unless streaming.pool.backend is ray, which is {streaming.pool.backend}",
         )
     if (streaming.pool.conditioning_num_frames - 1) % 8:
         raise ConfigValidationError(

@@ -22,6 +22,8 @@ def test_the_defaults_are_offered():
         {"backend": "subprocess"},
         {"backend": "subprocess", "num_workers": 4, "worker_memory_gib": 64.0},
         {"num_workers": 2},
+        {"backend": "ray", "num_workers": 2},
+        {"backend": "ray", "num_workers": 2, "ray_address": "auto"},
     ],
 )
 def test_workers_in_this_process_and_in_others_are_offered(pool):
@@ -34,7 +36,7 @@ def test_workers_in_this_process_and_in_others_are_offered(pool):
         ({"stream_mode": "legacy_jpeg"}, "streaming.stream_mode"),
         ({"prompt": {"enabled": True}}, "streaming.prompt.enabled"),
         ({"safety": {"enabled": True}}, "streaming.safety.enabled"),
-        ({"pool": {"backend": "ray"}}, "streaming.pool.backend"),
+        ({"pool": {"backend": "subprocess", "ray_address": "auto"}}, "streaming.pool.ray_address"),
         ({"pool": {"num_workers": 0}}, "streaming.pool.num_workers"),
         ({"pool": {"num_workers": 2, "backend": "in_process"}}, "streaming.pool.num_workers"),
         ({"pool": {"segment_timeout_seconds": 0.0}}, "streaming.pool.segment_timeout_seconds"),

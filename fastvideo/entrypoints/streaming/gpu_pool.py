@@ -9,6 +9,7 @@ from fastvideo.entrypoints.streaming.pool_base import (
     PoolHealth,
     PoolUnavailable,
 )
+from fastvideo.entrypoints.streaming.ray_pool import RayGpuPool
 from fastvideo.entrypoints.streaming.subprocess_pool import SubprocessGpuPool
 from fastvideo.entrypoints.streaming.worker import worker_main
 
@@ -20,6 +21,7 @@ __all__ = [
     "PoolHealth",
     "PoolUnavailable",
     "QueueFull",
+    "RayGpuPool",
     "SubprocessGpuPool",
     "worker_main",
 ]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib.util
 import json
 import socket
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,6 +30,7 @@ from fastvideo.api.schema import (
     WarmupConfig,
 )
 from fastvideo.entrypoints.streaming.connection import ConnectionLost
+from fastvideo.entrypoints.streaming.ray_cluster import RayCluster
 from fastvideo.entrypoints.streaming.runner import SessionRunner
 from fastvideo.entrypoints.streaming.segment_events import SegmentJob
 from fastvideo.entrypoints.streaming.server import build_app
@@ -347,3 +351,36 @@ async def stage() -> AsyncIterator[Callable[..., Stage]]:
 @pytest.fixture
 def fakes() -> type[Fakes]:
     return Fakes
+
+
+class RayFakes:
+    """A real Ray cluster on this machine, and generators of the test's process for its actors."""
+
+    def __init__(self, cluster: RayCluster, relay: Any, actor: Any) -> None:
+        self.cluster = cluster
+        self.relay = relay
+        self.actor = actor
+
+
+@pytest.fixture(scope="module")
+def ray_fakes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayFakes]:
+    """Of a module, because what follows may check that no process is left."""
+    name, here = "ray_relay", Path(__file__).parent
+    spec = importlib.util.spec_from_file_location(name, here / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, name, module)
+        spec.loader.exec_module(module)
+        address = str(tmp_path_factory.mktemp("relay") / "socket")
+        patch.setenv("PYTHONPATH", str(here))
+        patch.setenv(module.ADDRESS_VARIABLE, address)
+        cluster = RayCluster(None, workers=4)
+        relay = module.Relay(address)
+        try:
+            cluster.join()
+            yield RayFakes(cluster, relay, module.RelayedWorker)
+        finally:
+            cluster.leave()
+            relay.close()

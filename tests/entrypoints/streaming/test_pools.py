@@ -17,9 +17,11 @@ from fastvideo.entrypoints.streaming.gpu_pool import (
     PoolAcquireTimeout,
     PoolUnavailable,
     QueueFull,
+    RayGpuPool,
     SubprocessGpuPool,
 )
 from fastvideo.entrypoints.streaming.health import get_pool_status
+from fastvideo.entrypoints.streaming.ray_cluster import RayCluster
 from fastvideo.entrypoints.streaming.segment_events import SegmentDone, SegmentProgress, SegmentStarted
 from fastvideo.entrypoints.streaming.warmup import Warmup
 
@@ -55,8 +57,27 @@ async def subprocess(generator: Any, config: GpuPoolConfig, fakes: Any, **settin
             assert worker.wait(10)
 
 
-@pytest.fixture(params=[in_process, subprocess], ids=lambda make: make.__name__)
+@contextlib.asynccontextmanager
+async def ray(generator: Any, config: GpuPoolConfig, fakes: Any, **settings: Any) -> AsyncIterator[Any]:
+    fakes.relay.generator = generator
+    cluster = RayCluster(None, workers=1)
+    pool = RayGpuPool(
+        GeneratorConfig("mock:"), cluster=cluster, workers=1, actor=fakes.actor, pool_config=config, **settings
+    )
+    try:
+        if "warmup" not in settings:
+            await pool.start()
+        yield pool
+    finally:
+        generator.free()
+        await pool.shutdown()
+
+
+@pytest.fixture(params=[in_process, subprocess, ray], ids=lambda make: make.__name__)
 def pool_of(request, fakes):
+    if request.param is ray:
+        fakes = request.getfixturevalue("ray_fakes")
+
     def make(generator: Any, *, places: int = 1, idle_yield_seconds: float = 20.0, **settings: Any):
         config = GpuPoolConfig(sessions_per_worker=places, idle_yield_seconds=idle_yield_seconds)
         return request.param(generator, config, fakes, **settings)
@@ -102,7 +123,9 @@ async def test_sessions_take_turns_segment_by_segment(pool_of, fakes) -> None:
 
         await asyncio.gather(*(session(name) for name in "abc"))
         made = [prompt for kind, prompt in generator.trace if kind == "done"]
-        assert made == ["a", "b", "c"] * 3
+        # Who is first is up to the threads that their requests are checked on.
+        assert set(made[:3]) == {"a", "b", "c"}
+        assert made == made[:3] * 3
 
 
 async def test_a_session_waits_with_its_true_place_and_hears_of_every_change_once(pool_of, fakes) -> None:
