@@ -28,7 +28,7 @@ from fastvideo.entrypoints.streaming.gpu_pool import GpuPool, InProcessGpuPool
 from fastvideo.entrypoints.streaming.health import build_health_router, get_pool_status
 from fastvideo.entrypoints.streaming.opening import limits_on_the_wire
 from fastvideo.entrypoints.streaming.page import PageHeaders, mount_page
-from fastvideo.entrypoints.streaming.pool_choice import subprocess_pool, usable_devices, wants_processes
+from fastvideo.entrypoints.streaming.pool_choice import usable_devices, wants_processes, worker_pool
 from fastvideo.entrypoints.streaming.protocol import ErrorMessage, encode_server_message
 from fastvideo.entrypoints.streaming.runner import FAREWELL_S, SessionRunner
 from fastvideo.entrypoints.streaming.segment_requests import operator_requests
@@ -67,7 +67,7 @@ def build_app(
     streaming = serve_config.streaming
     if streaming is None:
         raise ValueError("the streaming server needs a serve config with a 'streaming' block")
-    if generator is not None and streaming.pool.backend == "subprocess":
+    if generator is not None and streaming.pool.backend in ("subprocess", "ray"):
         raise ConfigValidationError(
             "streaming.pool.backend", "worker processes build their own generator; pass none, or use in_process"
         )
@@ -79,7 +79,7 @@ def build_app(
     if store is None:
         store = InMemorySessionStore()
     if processes:
-        pool = subprocess_pool(serve_config, devices, session_store=store)
+        pool = worker_pool(serve_config, devices, session_store=store)
     elif pool is None:
         assert generator is not None
         pool = InProcessGpuPool(

@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -17,8 +18,8 @@ import websockets
 
 from fastvideo.api.errors import CheckpointError, ConfigValidationError
 from fastvideo.api.schema import GpuPoolConfig, WarmupConfig
-from fastvideo.entrypoints.streaming.gpu_pool import InProcessGpuPool, SubprocessGpuPool
-from fastvideo.entrypoints.streaming.pool_choice import subprocess_pool, usable_devices, wants_processes
+from fastvideo.entrypoints.streaming.gpu_pool import InProcessGpuPool, RayGpuPool, SubprocessGpuPool
+from fastvideo.entrypoints.streaming.pool_choice import subprocess_pool, usable_devices, wants_processes, worker_pool
 from fastvideo.entrypoints.streaming.server import build_app
 
 CONFIG = Path(__file__).parents[3] / "configs" / "serve_mock_pool.yaml"
@@ -33,6 +34,7 @@ CONFIG = Path(__file__).parents[3] / "configs" / "serve_mock_pool.yaml"
         ("auto", None, ("0",), True),
         ("in_process", None, ("0", "1"), False),
         ("subprocess", None, (), True),
+        ("ray", 2, (), True),
     ],
 )
 def test_the_backend_follows_the_file_and_the_machine(fakes, backend, num_workers, devices, processes) -> None:
@@ -56,8 +58,40 @@ def test_an_app_without_a_generator_gets_the_workers_that_its_file_asks_for(fake
     assert isinstance(build_app(config, fakes.StepGenerator()).state.server_state.pool, InProcessGpuPool)
     with pytest.raises(ValueError, match="either"):
         build_app(fakes.config())
-    with pytest.raises(ConfigValidationError, match="build their own"):
-        build_app(fakes.config(pool=GpuPoolConfig(backend="subprocess")), fakes.StepGenerator())
+    for backend in ("subprocess", "ray"):
+        with pytest.raises(ConfigValidationError, match="build their own"):
+            build_app(fakes.config(pool=GpuPoolConfig(backend=backend, num_workers=2)), fakes.StepGenerator())
+
+
+def test_ray_gets_as_many_actors_as_the_file_says_and_starts_nothing_yet(fakes, monkeypatch) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    config = fakes.config(pool=GpuPoolConfig(backend="ray", num_workers=3, ray_address="auto", worker_memory_gib=8.0))
+    pool = build_app(config).state.server_state.pool
+    assert isinstance(pool, RayGpuPool)
+    assert pool.health().total_workers == 3
+    assert isinstance(worker_pool(fakes.config(pool=GpuPoolConfig(num_workers=2)), ()), SubprocessGpuPool)
+    config = fakes.config(pool=GpuPoolConfig(backend="ray"))
+    with pytest.raises(ConfigValidationError, match="expected a number") as caught:
+        worker_pool(config, ())
+    assert caught.value.path == "streaming.pool.num_workers"
+
+
+NO_RAY = """
+import sys
+sys.modules["ray"] = None
+import fastvideo.entrypoints.streaming.gpu_pool
+from fastvideo.entrypoints.cli.main import main
+sys.exit(main(["serve", "--config", "configs/serve_ray.yaml", "--server.port", "0"]))
+"""
+
+
+def test_without_ray_everything_else_works_and_its_backend_names_the_extra() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", NO_RAY], cwd=CONFIG.parents[1], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 3
+    assert "streaming.pool.backend: ray is not installed: pip install 'fastvideo[ray]'" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
 
 
 def test_what_could_never_start_is_told_before_anything_does(fakes, tmp_path) -> None:
