@@ -1,68 +1,51 @@
-"""Where continuation states and their blobs live between segments: two small interfaces and their in-memory form.
+"""Where continuation states live between segments: the interface, its form for several servers, and its form in memory.
 
-Every entry has an owner and a time to live. A store that is full removes what has expired, oldest first; when that is
-not enough it raises `StoreFull`, because losing live state without a word would break a running session.
+Every entry has an owner and a time to live. A store that is full removes what has expired; when that is not enough it
+raises `StoreFull`, because losing live state without a word would break a running session.
 """
 
 from __future__ import annotations
 
-import secrets
 import threading
 import time
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
 
-from fastvideo.api.errors import FastVideoError
 from fastvideo.api.schema import ContinuationState
+from fastvideo.entrypoints.streaming.blob_store import DEFAULT_TTL_S, BlobStore, Clock, InMemoryBlobStore
+from fastvideo.entrypoints.streaming.session_lease import (
+    DEFAULT_LEASE_TTL_S,
+    Lease,
+    LeaseRecord,
+    check_write,
+    grant,
+    renew,
+)
+from fastvideo.entrypoints.streaming.store_errors import StoreFull
 
-DEFAULT_TTL_S = 3600.0
-DEFAULT_MAX_BLOBS = 4096
-DEFAULT_MAX_BLOB_BYTES = 1 << 30
+__all__ = [
+    "DEFAULT_MAX_SESSIONS",
+    "DEFAULT_MAX_STATE_BYTES",
+    "BlobStore",
+    "InMemoryBlobStore",
+    "InMemorySessionStore",
+    "LeasingSessionStore",
+    "SessionStore",
+    "StoreFull",
+    "check_room",
+]
+
 DEFAULT_MAX_SESSIONS = 4096
 DEFAULT_MAX_STATE_BYTES = 1 << 30
 
-Clock = Callable[[], float]
-
-
-class StoreFull(FastVideoError):
-    """A store is at its bound and holds nothing that has expired."""
-
-    code: ClassVar[str] = "internal_error"
-    retryable: ClassVar[bool] = True
-
-
-class BlobStore(ABC):
-    """Opaque bytes by id. Ids are unguessable, and an id only works for the owner it was made for."""
-
-    @abstractmethod
-    def put(self, data: bytes, *, mime: str = "application/octet-stream", owner: str | None = None) -> str:
-        """Keep a copy and return its id; `mime` is for stores that hand bytes to others. Raises `StoreFull`."""
-
-    @abstractmethod
-    def get(self, blob_id: str, *, owner: str | None = None) -> bytes:
-        """The bytes; KeyError when unknown, expired, or owned by somebody else."""
-
-    @abstractmethod
-    def drop(self, blob_id: str) -> None:
-        """Forget the blob; no error when it is unknown."""
-
-    @abstractmethod
-    def drop_owner(self, owner: str) -> None:
-        """Forget every blob of this owner."""
-
-    @abstractmethod
-    def __contains__(self, blob_id: object) -> bool: ...
-
-    def owned(self, owner: str) -> BlobStore:
-        """This store as one session sees it: what it puts is its own, and it gets and drops nothing else."""
-        return _OwnedBlobStore(self, owner)
-
 
 class SessionStore(ABC):
-    """The latest continuation state of each session. Knows nothing of blobs: who replaces a state drops its blobs."""
+    """The latest continuation state of each session. Knows nothing of blobs: who replaces a state drops its blobs.
+
+    Methods may wait for a disk or a network: an event loop calls them in threads.
+    """
 
     @abstractmethod
     def store(self, session_id: str, state: ContinuationState) -> None:
@@ -72,9 +55,11 @@ class SessionStore(ABC):
     def snapshot(self, session_id: str) -> ContinuationState | None:
         """The state, or None when there is none or it expired."""
 
-    @abstractmethod
     def hydrate(self, state: ContinuationState, *, session_id: str | None = None) -> str:
         """Store a state from elsewhere under the given id, or under a new one; returns the id."""
+        target = session_id if session_id is not None else str(uuid.uuid4())
+        self.store(target, state)
+        return target
 
     @abstractmethod
     def drop(self, session_id: str) -> None:
@@ -86,127 +71,73 @@ class SessionStore(ABC):
     @abstractmethod
     def __iter__(self) -> Iterator[str]: ...
 
+    def check(self) -> None:
+        """Ask the store for something; raises `StoreUnavailable` when it does not answer."""
+        return
 
-@dataclass(frozen=True, slots=True)
-class _Blob:
-    data: bytes
-    owner: str | None
-    expires_at: float
-
-
-class InMemoryBlobStore(BlobStore):
-    """Blobs in this process; thread-safe. `clock` gives seconds and only ever rises."""
-
-    def __init__(
-        self,
-        *,
-        ttl_s: float = DEFAULT_TTL_S,
-        max_entries: int = DEFAULT_MAX_BLOBS,
-        max_bytes: int = DEFAULT_MAX_BLOB_BYTES,
-        clock: Clock = time.monotonic,
-    ) -> None:
-        self._ttl_s = ttl_s
-        self._max_entries = max_entries
-        self._max_bytes = max_bytes
-        self._clock = clock
-        self._lock = threading.Lock()
-        # One time to live for all, so insertion order is the order of expiry.
-        self._blobs: dict[str, _Blob] = {}
-        self._total_bytes = 0
-
-    def put(self, data: bytes, *, mime: str = "application/octet-stream", owner: str | None = None) -> str:
-        kept = bytes(data)
-        blob_id = secrets.token_urlsafe(24)
-        with self._lock:
-            self._remove_expired()
-            if len(self._blobs) >= self._max_entries or self._total_bytes + len(kept) > self._max_bytes:
-                raise StoreFull(
-                    f"expected at most {self._max_entries} blobs and {self._max_bytes} bytes, found {len(self._blobs)}"
-                    f" and {self._total_bytes} with {len(kept)} more to keep; end sessions or raise the bound"
-                )
-            self._blobs[blob_id] = _Blob(kept, owner, self._clock() + self._ttl_s)
-            self._total_bytes += len(kept)
-        return blob_id
-
-    def get(self, blob_id: str, *, owner: str | None = None) -> bytes:
-        with self._lock:
-            self._remove_expired()
-            blob = self._blobs.get(blob_id)
-        if blob is None or (blob.owner is not None and blob.owner != owner):
-            raise KeyError(blob_id)
-        return blob.data
-
-    def drop(self, blob_id: str) -> None:
-        with self._lock:
-            self._forget(blob_id)
-
-    def drop_owner(self, owner: str) -> None:
-        with self._lock:
-            for blob_id in [blob_id for blob_id, blob in self._blobs.items() if blob.owner == owner]:
-                self._forget(blob_id)
-
-    def __contains__(self, blob_id: object) -> bool:
-        with self._lock:
-            self._remove_expired()
-            return blob_id in self._blobs
-
-    def __len__(self) -> int:
-        with self._lock:
-            self._remove_expired()
-            return len(self._blobs)
-
-    @property
-    def total_bytes(self) -> int:
-        """Bytes held now."""
-        with self._lock:
-            self._remove_expired()
-            return self._total_bytes
-
-    def _forget(self, blob_id: str) -> None:
-        blob = self._blobs.pop(blob_id, None)
-        if blob is not None:
-            self._total_bytes -= len(blob.data)
-
-    def _remove_expired(self) -> None:
-        now = self._clock()
-        while self._blobs:
-            oldest = next(iter(self._blobs))
-            if self._blobs[oldest].expires_at > now:
-                return
-            self._forget(oldest)
+    def close(self) -> None:
+        """Let go of connections and threads; what is stored stays. Twice is the same as once."""
+        return
 
 
-class _OwnedBlobStore(BlobStore):
-    def __init__(self, store: BlobStore, owner: str) -> None:
+class LeasingSessionStore(SessionStore):
+    """A store that several servers share: it knows who may write a session (`session_lease.py`).
+
+    Without a lease, a session can be written while nobody holds one. With one, `store` and `drop` raise `LeaseLost` as
+    soon as somebody else has taken the session over.
+    """
+
+    @abstractmethod
+    def store(self, session_id: str, state: ContinuationState, *, lease: Lease | None = None) -> None: ...
+
+    @abstractmethod
+    def drop(self, session_id: str, *, lease: Lease | None = None) -> None: ...
+
+    @abstractmethod
+    def acquire(
+        self, session_id: str, holder: str, *, ttl_s: float = DEFAULT_LEASE_TTL_S, take_over: bool = False
+    ) -> Lease:
+        """The right to write a session; raises `LeaseHeld` while another holder has it, unless it is taken over."""
+
+    @abstractmethod
+    def renew(self, lease: Lease) -> None:
+        """Hold a lease for another `ttl_s` from now; raises `LeaseLost` when somebody else took it."""
+
+    @abstractmethod
+    def release(self, lease: Lease) -> None:
+        """Let others acquire the session at once; no error when somebody else took it."""
+
+    def held(self, lease: Lease) -> SessionStore:
+        """This store as a lease's holder sees it: it writes with the lease, and no other session."""
+        return _HeldSessionStore(self, lease)
+
+
+class _HeldSessionStore(SessionStore):
+    def __init__(self, store: LeasingSessionStore, lease: Lease) -> None:
         self._store = store
-        self._owner = owner
+        self._lease = lease
 
-    def put(self, data: bytes, *, mime: str = "application/octet-stream", owner: str | None = None) -> str:
-        return self._store.put(data, mime=mime, owner=self._mine(owner))
+    def store(self, session_id: str, state: ContinuationState) -> None:
+        self._store.store(self._mine(session_id), state, lease=self._lease)
 
-    def get(self, blob_id: str, *, owner: str | None = None) -> bytes:
-        return self._store.get(blob_id, owner=self._mine(owner))
+    def snapshot(self, session_id: str) -> ContinuationState | None:
+        return self._store.snapshot(session_id)
 
-    def drop(self, blob_id: str) -> None:
-        if blob_id in self:
-            self._store.drop(blob_id)
+    def drop(self, session_id: str) -> None:
+        self._store.drop(self._mine(session_id), lease=self._lease)
 
-    def drop_owner(self, owner: str) -> None:
-        self._store.drop_owner(self._mine(owner))
+    def __contains__(self, session_id: object) -> bool:
+        return session_id in self._store
 
-    def __contains__(self, blob_id: object) -> bool:
-        if not isinstance(blob_id, str):
-            return False
-        try:
-            self._store.get(blob_id, owner=self._owner)
-        except KeyError:
-            return False
-        return True
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._store)
 
-    def _mine(self, owner: str | None) -> str:
-        if owner is not None and owner != self._owner:
-            raise PermissionError(f"expected owner {self._owner!r}, the session this store was made for, not {owner!r}")
-        return self._owner
+    def _mine(self, session_id: str) -> str:
+        if session_id != self._lease.session_id:
+            raise PermissionError(
+                f"expected session {self._lease.session_id!r}, whose lease this is, not {session_id!r}"
+            )
+        return session_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +147,7 @@ class _StoredState:
     expires_at: float
 
 
-class InMemorySessionStore(SessionStore):
+class InMemorySessionStore(LeasingSessionStore):
     """States in this process; thread-safe. The session's id is the owner. Iterates over a copy of the ids."""
 
     def __init__(
@@ -234,19 +165,18 @@ class InMemorySessionStore(SessionStore):
         self._lock = threading.Lock()
         self._states: dict[str, _StoredState] = {}
         self._total_bytes = 0
+        # Each with the time after which it says nothing any more.
+        self._leases: dict[str, tuple[LeaseRecord, float]] = {}
 
-    def store(self, session_id: str, state: ContinuationState) -> None:
+    def store(self, session_id: str, state: ContinuationState, *, lease: Lease | None = None) -> None:
         size_bytes = _payload_bytes(state.payload)
         with self._lock:
+            self._check_write(session_id, lease)
             self._remove_expired()
             replaced = self._states.get(session_id)
             entries = len(self._states) + (replaced is None)
             total_bytes = self._total_bytes + size_bytes - (replaced.size_bytes if replaced else 0)
-            if entries > self._max_entries or total_bytes > self._max_bytes:
-                raise StoreFull(
-                    f"expected at most {self._max_entries} live sessions and {self._max_bytes} bytes of state, this"
-                    f" one would make it {entries} and {total_bytes}; end sessions or raise the bound"
-                )
+            check_room(entries, total_bytes, self._max_entries, self._max_bytes)
             # Taken out first, so that insertion order stays the order of expiry.
             self._forget(session_id)
             self._states[session_id] = _StoredState(state, size_bytes, self._clock() + self._ttl_s)
@@ -258,13 +188,9 @@ class InMemorySessionStore(SessionStore):
             stored = self._states.get(session_id)
         return None if stored is None else stored.state
 
-    def hydrate(self, state: ContinuationState, *, session_id: str | None = None) -> str:
-        target = session_id if session_id is not None else str(uuid.uuid4())
-        self.store(target, state)
-        return target
-
-    def drop(self, session_id: str) -> None:
+    def drop(self, session_id: str, *, lease: Lease | None = None) -> None:
         with self._lock:
+            self._check_write(session_id, lease)
             self._forget(session_id)
 
     def __contains__(self, session_id: object) -> bool:
@@ -282,6 +208,40 @@ class InMemorySessionStore(SessionStore):
             self._remove_expired()
             return len(self._states)
 
+    def acquire(
+        self, session_id: str, holder: str, *, ttl_s: float = DEFAULT_LEASE_TTL_S, take_over: bool = False
+    ) -> Lease:
+        asked = Lease(session_id, holder, 0, ttl_s)
+        with self._lock:
+            record = grant(self._lease_record(session_id), asked, now_s=self._clock(), take_over=take_over)
+            self._keep_lease(session_id, record, max(ttl_s, self._ttl_s))
+        return Lease(session_id, holder, record.token, ttl_s)
+
+    def renew(self, lease: Lease) -> None:
+        with self._lock:
+            record = renew(self._lease_record(lease.session_id), lease, now_s=self._clock())
+            self._keep_lease(lease.session_id, record, max(lease.ttl_s, self._ttl_s))
+
+    def release(self, lease: Lease) -> None:
+        with self._lock:
+            record = self._lease_record(lease.session_id)
+            if record is not None and record.token == lease.token:
+                ended = LeaseRecord(record.holder, record.token, self._clock())
+                self._keep_lease(lease.session_id, ended, lease.ttl_s)
+
+    def _check_write(self, session_id: str, lease: Lease | None) -> None:
+        check_write(self._lease_record(session_id), session_id, lease, now_s=self._clock())
+
+    def _lease_record(self, session_id: str) -> LeaseRecord | None:
+        record, until_s = self._leases.get(session_id, (None, 0.0))
+        return record if until_s > self._clock() else None
+
+    def _keep_lease(self, session_id: str, record: LeaseRecord, for_s: float) -> None:
+        now_s = self._clock()
+        for known in [known for known, (_, until_s) in self._leases.items() if until_s <= now_s]:
+            del self._leases[known]
+        self._leases[session_id] = (record, now_s + for_s)
+
     def _forget(self, session_id: str) -> None:
         stored = self._states.pop(session_id, None)
         if stored is not None:
@@ -294,6 +254,15 @@ class InMemorySessionStore(SessionStore):
             if self._states[oldest].expires_at > now:
                 return
             self._forget(oldest)
+
+
+def check_room(entries: int, total_bytes: int, max_entries: int, max_bytes: int) -> None:
+    """Raises StoreFull when a store of states would hold more than it may."""
+    if entries > max_entries or total_bytes > max_bytes:
+        raise StoreFull(
+            f"expected at most {max_entries} live sessions and {max_bytes} bytes of state, this"
+            f" one would make it {entries} and {total_bytes}; end sessions or raise the bound"
+        )
 
 
 def _payload_bytes(value: object) -> int:

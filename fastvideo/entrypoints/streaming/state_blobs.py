@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fastvideo.api.continuation_kinds import check_continuation_state
 from fastvideo.api.errors import StateInvalid
 from fastvideo.api.schema import ContinuationState
-from fastvideo.entrypoints.streaming.session_store import BlobStore
+from fastvideo.entrypoints.streaming.blob_store import BlobStore
+from fastvideo.entrypoints.streaming.store_errors import StoreUnavailable
 from fastvideo.pipelines.basic.ltx2.continuation import (
     DEFAULT_INLINE_THRESHOLD_BYTES,
     FRAMES_MIME,
@@ -25,6 +27,8 @@ from fastvideo.pipelines.basic.ltx2.continuation_blobs import (
     to_base64,
     unpack_frames,
 )
+
+logger = logging.getLogger(__name__)
 
 MAX_STATE_JSON_BYTES = 40_000_000
 _PARTS = ("video", "audio")
@@ -54,28 +58,44 @@ def blob_ids(state: ContinuationState) -> list[str]:
 def to_blobs(
     state: ContinuationState, store: BlobStore, *, threshold_bytes: int = DEFAULT_INLINE_THRESHOLD_BYTES
 ) -> ContinuationState:
-    """The state with each part above the threshold in ``store``, byte for byte. Raises StoreFull, StateInvalid."""
+    """The state with each part above the threshold in ``store``, byte for byte; on an error none is left there.
+
+    Raises StoreFull, StoreUnavailable, StateInvalid.
+    """
     if state.kind != LTX2_CONTINUATION_KIND:
         return state
     payload = dict(state.payload)
     video, audio = (payload.get(name) for name in _PARTS)
-    if isinstance(video, Mapping) and _base64_bytes(video.get("frames_b64")) > threshold_bytes:
-        files = [
-            from_base64(text, f"video.frames_b64[{index}]", MAX_ENCODED_FRAMES_BYTES)
-            for index, text in enumerate(video["frames_b64"])
-        ]
-        payload["video"] = {
-            "blob_id": store.put(pack_frames(files), mime=FRAMES_MIME),
-            "frame_count": len(files),
-        }
-    if isinstance(audio, Mapping) and _base64_bytes(audio.get("safetensors_b64")) > threshold_bytes:
-        blob = from_base64(audio["safetensors_b64"], "audio.safetensors_b64", MAX_AUDIO_BYTES)
-        payload["audio"] = {"blob_id": store.put(blob, mime=TENSOR_MIME)}
+    put: list[str] = []
+    try:
+        if isinstance(video, Mapping) and _base64_bytes(video.get("frames_b64")) > threshold_bytes:
+            files = [
+                from_base64(text, f"video.frames_b64[{index}]", MAX_ENCODED_FRAMES_BYTES)
+                for index, text in enumerate(video["frames_b64"])
+            ]
+            put.append(store.put(pack_frames(files), mime=FRAMES_MIME))
+            payload["video"] = {"blob_id": put[-1], "frame_count": len(files)}
+        if isinstance(audio, Mapping) and _base64_bytes(audio.get("safetensors_b64")) > threshold_bytes:
+            blob = from_base64(audio["safetensors_b64"], "audio.safetensors_b64", MAX_AUDIO_BYTES)
+            put.append(store.put(blob, mime=TENSOR_MIME))
+            payload["audio"] = {"blob_id": put[-1]}
+    except BaseException:
+        drop_blobs(put, store)
+        raise
     return ContinuationState(kind=state.kind, payload=payload)
 
 
+def drop_blobs(ids: Iterable[str], store: BlobStore) -> None:
+    """Drop blobs as far as the store can be reached; what it keeps ends with its time to live."""
+    try:
+        for blob_id in ids:
+            store.drop(blob_id)
+    except StoreUnavailable:
+        logger.warning("blobs that nobody refers to stay until they expire", exc_info=True)
+
+
 def inline(state: ContinuationState, store: BlobStore) -> ContinuationState:
-    """The state without references. Raises StateInvalid when a blob is gone."""
+    """The state without references. Raises StateInvalid when a blob is gone, StoreUnavailable."""
     if not blob_ids(state):
         return state
     payload = dict(state.payload)

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
 from fastvideo.api.errors import LimitExceeded
 from fastvideo.api.schema import ContinuationState
 from fastvideo.entrypoints.streaming import state_blobs
+from fastvideo.entrypoints.streaming.blob_store import BlobStore
 from fastvideo.entrypoints.streaming.protocol import ContinuationStateSnapshot, StateEnvelope, encode_server_message
 from fastvideo.entrypoints.streaming.session import Session
-from fastvideo.entrypoints.streaming.session_store import BlobStore, SessionStore
+from fastvideo.entrypoints.streaming.session_lease import LeaseHeld, LeaseLost
+from fastvideo.entrypoints.streaming.session_store import SessionStore
+from fastvideo.entrypoints.streaming.store_errors import StoreUnavailable
+
+logger = logging.getLogger(__name__)
 
 
 class StateKeeper:
-    """Replaces, reads and forgets the state of ``session``. Large states are coded in threads."""
+    """Replaces, reads and forgets the state of ``session``. Stores are written and read in threads."""
 
     def __init__(self, session: Session, session_store: SessionStore, blob_store: BlobStore) -> None:
         self._session = session
@@ -23,13 +29,17 @@ class StateKeeper:
         self._forgotten = False
 
     async def replace(self, state: ContinuationState | None) -> None:
-        """Store a state, and drop the blobs that only the one before referred to. Raises StoreFull, StateInvalid."""
+        """Store a state, and drop the blobs that only the one before referred to.
+
+        On an error the state before stays, with its blobs. Raises StoreFull, StoreUnavailable, StateInvalid, and
+        LeaseLost when the store was told of a lease, and another server goes on with the session.
+        """
         old = self._session.continuation_state
         self._session.continuation_state = stored = await asyncio.to_thread(self._store, state)
         kept = state_blobs.blob_ids(stored) if stored else []
-        for blob_id in state_blobs.blob_ids(old) if old else []:
-            if blob_id not in kept:
-                self._blobs.drop(blob_id)
+        dropped = [blob_id for blob_id in (state_blobs.blob_ids(old) if old else []) if blob_id not in kept]
+        if dropped:
+            await asyncio.to_thread(state_blobs.drop_blobs, dropped, self._blobs)
 
     async def whole(self) -> ContinuationState | None:
         """The state with its blobs inlined. Raises StateInvalid when one has expired."""
@@ -42,21 +52,40 @@ class StateKeeper:
         return None if state is None else await asyncio.to_thread(snapshot_text, state)
 
     def forget(self) -> None:
-        """Drop the state and every blob of the session, also those that a thread is about to store."""
+        """Drop the state and every blob of the session, also those that a thread is about to store.
+
+        What a store that cannot be reached keeps of it ends with its time to live. Another server that has taken the
+        session over keeps everything.
+        """
         self._forgotten = True
         self._session.continuation_state = None
         self._drop_everything()
 
+    async def close(self) -> None:
+        """:meth:`forget` in a thread, as a store on a disk or across a network takes its time."""
+        await asyncio.to_thread(self.forget)
+
     def _drop_everything(self) -> None:
-        self._states.drop(self._session.id)
-        self._all_blobs.drop_owner(self._session.id)
+        try:
+            self._states.drop(self._session.id)
+            self._all_blobs.drop_owner(self._session.id)
+        except (LeaseHeld, LeaseLost):
+            logger.info("session %s goes on elsewhere, and keeps its state", self._session.id)
+        except StoreUnavailable:
+            logger.warning("the state of session %s stays until it expires", self._session.id, exc_info=True)
 
     def _store(self, state: ContinuationState | None) -> ContinuationState | None:
         if state is None:
             self._states.drop(self._session.id)
             return None
         stored = state_blobs.to_blobs(state, self._blobs)
-        self._states.store(self._session.id, stored)
+        try:
+            self._states.store(self._session.id, stored)
+        except BaseException:
+            known = state_blobs.blob_ids(state)
+            new = [blob_id for blob_id in state_blobs.blob_ids(stored) if blob_id not in known]
+            state_blobs.drop_blobs(new, self._blobs)
+            raise
         if self._forgotten:
             # The session ended meanwhile, and nobody else will clean up.
             self._drop_everything()

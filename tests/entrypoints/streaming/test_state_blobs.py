@@ -10,9 +10,11 @@ from fastvideo.api.continuation_kinds import register_continuation_kind
 from fastvideo.api.errors import LimitExceeded, StateInvalid
 from fastvideo.api.schema import ContinuationState
 from fastvideo.entrypoints.streaming.session import Session
+from fastvideo.entrypoints.streaming.session_lease import LeaseLost
 from fastvideo.entrypoints.streaming.session_store import InMemoryBlobStore, InMemorySessionStore
 from fastvideo.entrypoints.streaming.state_blobs import blob_ids, check_client_state, inline, to_blobs
 from fastvideo.entrypoints.streaming.state_keeper import StateKeeper, snapshot_text
+from fastvideo.entrypoints.streaming.store_errors import StoreFull, StoreUnavailable
 from fastvideo.pipelines.basic.ltx2.continuation import LTX2ContinuationState
 
 
@@ -136,6 +138,79 @@ async def test_a_state_that_is_stored_while_its_session_ends_does_not_stay(fakes
     go_on.set()
     await asyncio.to_thread(stored.wait, 10)
     await fakes.until(lambda: len(states) == len(blobs) == 0)
+
+
+@pytest.fixture
+def blobs_for_all_parts(monkeypatch) -> None:
+    monkeypatch.setattr("fastvideo.entrypoints.streaming.state_blobs.to_blobs.__kwdefaults__", {"threshold_bytes": 100})
+
+
+class AwayStore(InMemorySessionStore):
+    """Cannot be reached while ``away``."""
+
+    away = False
+
+    def store(self, session_id, state, *, lease=None) -> None:
+        if self.away:
+            raise StoreUnavailable("away")
+        super().store(session_id, state, lease=lease)
+
+    def drop(self, session_id, *, lease=None) -> None:
+        if self.away:
+            raise StoreUnavailable("away")
+        super().drop(session_id, lease=lease)
+
+
+@pytest.mark.usefixtures("blobs_for_all_parts")
+async def test_a_state_that_could_not_be_stored_leaves_the_one_before_as_it_was() -> None:
+    states, blobs, session = AwayStore(), InMemoryBlobStore(), Session()
+    keeper = StateKeeper(session, states, blobs)
+    await keeper.replace(ltx2_state(0))
+    states.away = True
+    with pytest.raises(StoreUnavailable):
+        await keeper.replace(ltx2_state(1))
+    assert len(blobs) == 2
+    assert await keeper.whole() == ltx2_state(0)
+    states.away = False
+    await keeper.replace(ltx2_state(2))
+    assert await keeper.whole() == ltx2_state(2)
+    assert len(blobs) == 2
+
+
+def test_a_part_that_could_not_be_stored_takes_the_other_one_along() -> None:
+    store = InMemoryBlobStore(max_entries=1)
+    with pytest.raises(StoreFull):
+        to_blobs(ltx2_state(), store, threshold_bytes=100)
+    assert len(store) == 0
+
+
+@pytest.mark.usefixtures("blobs_for_all_parts")
+async def test_a_session_that_another_server_took_over_keeps_what_it_stored_there() -> None:
+    states, blobs, session = InMemorySessionStore(), InMemoryBlobStore(), Session()
+    here = StateKeeper(session, states.held(states.acquire(session.id, "here")), blobs)
+    await here.replace(ltx2_state(0))
+    there_session = Session(id=session.id, continuation_state=states.snapshot(session.id))
+    lease = states.acquire(session.id, "there", take_over=True)
+    there = StateKeeper(there_session, states.held(lease), blobs)
+    assert await there.whole() == ltx2_state(0)
+    with pytest.raises(LeaseLost):
+        await here.replace(ltx2_state(1))
+    await there.replace(ltx2_state(2))
+    await here.close()
+    assert session.continuation_state is None
+    assert len(blobs) == 2
+    assert await there.whole() == ltx2_state(2)
+    await there.close()
+    assert len(states) == len(blobs) == 0
+
+
+async def test_a_store_that_is_away_does_not_keep_a_session_from_ending() -> None:
+    states, session = AwayStore(), Session()
+    keeper = StateKeeper(session, states, InMemoryBlobStore())
+    await keeper.replace(ltx2_state())
+    states.away = True
+    await keeper.close()
+    assert session.continuation_state is None
 
 
 def test_a_snapshot_carries_both_documented_shapes_and_can_be_sent_back() -> None:

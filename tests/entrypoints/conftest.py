@@ -1,0 +1,16 @@
+"""What tests of several entry points share: a real Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from benchmarks.redis_server import RedisServer
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """One for all tests of a process; each uses a prefix of its own, and none stops it."""
+    with RedisServer() as server:
+        yield server
