@@ -70,7 +70,7 @@ class FileBlobStore(BlobStore):
                     self._folder.remove(name)
 
     def __contains__(self, blob_id: object) -> bool:
-        return is_blob_id(blob_id) and f"{blob_id}{_SUFFIX}" in self._folder.live()
+        return is_blob_id(blob_id) and self._folder.has(f"{blob_id}{_SUFFIX}")
 
     def has(self, blob_id: object, *, owner: str | None = None) -> bool:
         return may_read(blob_id, owner) and blob_id in self

@@ -78,7 +78,7 @@ class FileSessionStore(LeasingSessionStore):
 
     def __contains__(self, session_id: object) -> bool:
         stem = _known_stem(session_id)
-        return stem is not None and stem + _STATE in self._folder.live()
+        return stem is not None and self._folder.has(stem + _STATE)
 
     def __iter__(self) -> Iterator[str]:
         return iter([bytes.fromhex(stem).decode() for stem in _sizes(self._folder.live())])

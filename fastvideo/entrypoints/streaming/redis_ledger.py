@@ -22,13 +22,13 @@ local function forget(id)
     redis.call('DECRBY', prefix .. ':bytes', size)
     redis.call('ZREM', prefix .. ':expiry', id)
     redis.call('SREM', prefix .. ':owner:' .. string.sub(id, 1, 32), id)
+    if redis.call('EXISTS', prefix .. ':sizes') == 0 then redis.call('DEL', prefix .. ':bytes') end
   end
   redis.call('UNLINK', prefix .. ':data:' .. id)
 end
 
 local function sweep()
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', prefix .. ':expiry', '-inf', now)) do forget(id) end
-  if redis.call('EXISTS', prefix .. ':sizes') == 0 then redis.call('DEL', prefix .. ':bytes') end
 end
 
 local function total() return tonumber(redis.call('GET', prefix .. ':bytes') or '0') end

@@ -128,6 +128,12 @@ class StoreFolder:
         with suppress(FileNotFoundError):
             os.unlink(self._path / _checked(name))
 
+    def has(self, name: str) -> bool:
+        """Whether there is such a file that has not expired."""
+        with _disk(self._path), suppress(FileNotFoundError):
+            return os.stat(self._path / _checked(name), follow_symlinks=False).st_mtime > self._clock()
+        return False
+
     def live(self) -> dict[str, StoredFile]:
         """The files that have not expired, by name."""
         with _disk(self._path):

@@ -16,8 +16,11 @@ from fastvideo.entrypoints.streaming import redis_blobs
 from fastvideo.entrypoints.streaming.blob_cache import CachedBlobStore
 from fastvideo.entrypoints.streaming.redis_blobs import RedisBlobStore
 from fastvideo.entrypoints.streaming.redis_sessions import RedisSessionStore
+from fastvideo.entrypoints.streaming.session import Session
 from fastvideo.entrypoints.streaming.session_lease import LeaseLost
+from fastvideo.entrypoints.streaming.state_keeper import StateKeeper
 from fastvideo.entrypoints.streaming.store_errors import StoreFull, StoreUnavailable
+from fastvideo.pipelines.basic.ltx2.continuation_blobs import to_base64
 
 
 def state(text: str = "") -> ContinuationState:
@@ -121,6 +124,33 @@ def test_a_blob_that_redis_lost_is_still_at_hand_where_it_was_put(own_redis: Sta
         elsewhere.get(blob_id, owner="a")
 
 
+async def test_a_session_under_way_goes_on_when_redis_comes_back_empty_and_can_move_afterwards(
+    own_redis: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fastvideo.entrypoints.streaming.state_blobs.to_blobs.__kwdefaults__", {"threshold_bytes": 10})
+    states = [
+        ContinuationState("ltx2.v1", {"audio": {"safetensors_b64": to_base64(bytes([n]) * 99)}}) for n in range(2)
+    ]
+    sessions, session = own_redis.sessions(), Session()
+    lease = sessions.acquire(session.id, "here")
+    keeper = StateKeeper(session, sessions.held(lease), CachedBlobStore(own_redis.blobs()))
+    await keeper.replace(states[0])
+    own_redis.server.stop()
+    own_redis.server.start()
+    assert await keeper.whole() == states[0]
+    await keeper.replace(states[1])
+    elsewhere, moved = own_redis.sessions(), Session(id=session.id)
+    lease = elsewhere.acquire(session.id, "there", take_over=True)
+    moved.continuation_state = elsewhere.snapshot(session.id)
+    there = StateKeeper(moved, elsewhere.held(lease), own_redis.blobs())
+    assert await there.whole() == states[1]
+    await keeper.close()
+    await there.close()
+    elsewhere.release(lease)
+    left = own_redis.client().keys()
+    assert [key for key in left if b":lease:" not in key] == []
+
+
 def test_without_redis_a_call_ends_with_a_sentence_that_gives_no_password_away(own_redis: Stage) -> None:
     address = own_redis.server.url.replace("redis://", "redis://somebody:secret@")
     own_redis.server.stop()
@@ -195,8 +225,8 @@ def test_a_session_that_ended_leaves_no_key(own_redis: Stage) -> None:
     blobs.put(b"x", owner="a")
     sessions.drop("a")
     blobs.drop_owner("a")
-    assert len(sessions) == len(blobs) == blobs.total_bytes == 0
     assert client.keys() == []
+    assert len(sessions) == len(blobs) == blobs.total_bytes == 0
 
 
 def test_a_blob_whose_owner_goes_while_it_is_put_does_not_stay(own_redis: Stage) -> None:

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fastvideo.api.schema import ContinuationState
 from fastvideo.entrypoints.streaming.file_blobs import FileBlobStore
 from fastvideo.entrypoints.streaming.file_sessions import FileSessionStore
 from fastvideo.entrypoints.streaming.store_errors import StoreFull, StoreUnavailable
@@ -149,6 +150,35 @@ def test_two_do_not_change_a_folder_at_once(folder: StoreFolder, tmp_path: Path)
     thread.join(20)
 
 
+def test_processes_that_put_at_once_never_exceed_the_bound_together(tmp_path: Path) -> None:
+    putting = (
+        "import pathlib, sys\n"
+        "from fastvideo.entrypoints.streaming.file_blobs import FileBlobStore\n"
+        "from fastvideo.entrypoints.streaming.store_errors import StoreFull\n"
+        "store, put = FileBlobStore(pathlib.Path(sys.argv[1]), max_entries=30), 0\n"
+        "sys.stdin.read()\n"
+        "for number in range(20):\n"
+        "    try:\n"
+        "        store.put(b'x' * 1000)\n"
+        "    except StoreFull:\n"
+        "        continue\n"
+        "    put += 1\n"
+        "print(put)\n"
+    )
+    command = [sys.executable, "-c", putting, str(tmp_path)]
+    processes = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    put = [int(process.communicate(timeout=60)[0]) for process in _let_go(processes)]
+    assert sum(put) == len(FileBlobStore(tmp_path)) == 30
+
+
+def _let_go(processes: list[subprocess.Popen[str]]) -> list[subprocess.Popen[str]]:
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.close()
+        process.stdin = None
+    return processes
+
+
 def test_files_of_others_are_neither_counted_nor_removed(tmp_path: Path) -> None:
     clock = Clock()
     store = FileBlobStore(tmp_path, ttl_s=10, max_entries=1, clock=clock)
@@ -166,8 +196,6 @@ def test_files_of_others_are_neither_counted_nor_removed(tmp_path: Path) -> None
 def test_what_expired_takes_no_room_on_the_disk_after_the_next_write(tmp_path: Path) -> None:
     clock = Clock()
     store = FileSessionStore(tmp_path, ttl_s=10, clock=clock)
-    from fastvideo.api.schema import ContinuationState
-
     store.store("old", ContinuationState("ltx2.v1", {}))
     lease = store.acquire("old", "this server", ttl_s=5)
     store.release(lease)
@@ -199,8 +227,6 @@ def test_a_disk_that_fails_is_an_error_with_a_sentence_and_leaves_nothing(
 
 
 def test_an_id_too_long_for_a_file_is_refused_when_stored_and_unknown_otherwise(tmp_path: Path) -> None:
-    from fastvideo.api.schema import ContinuationState
-
     store: Any = FileSessionStore(tmp_path)
     for name in ("", "x" * 121):
         with pytest.raises(ValueError, match="1 to 120 bytes"):
