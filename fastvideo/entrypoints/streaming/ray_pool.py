@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import threading
 from typing import Any
 
 from fastvideo.api.errors import ConfigValidationError
@@ -40,6 +42,7 @@ class RayGpuPool(SubprocessGpuPool):
         """Join the cluster and start the workers. Raises RayUnavailable without a cluster, ConfigValidationError when
         one of this process's own has too few GPUs for them."""
         await asyncio.to_thread(self._cluster.join)
+        _take_back_sigterm()
         wanted, found = self._workers * self._gpus_per_worker, self._cluster.gpus
         if self._cluster.own and 0 < found < wanted:
             raise ConfigValidationError(
@@ -52,3 +55,11 @@ class RayGpuPool(SubprocessGpuPool):
     async def shutdown(self) -> None:
         await super().shutdown()
         await asyncio.to_thread(self._cluster.leave)
+
+
+def _take_back_sigterm() -> None:
+    """Give SIGTERM to Python again: Ray's library has put a handler before it, which tells of a crash."""
+    if threading.current_thread() is threading.main_thread():
+        handler = signal.getsignal(signal.SIGTERM)
+        if handler is not None:
+            signal.signal(signal.SIGTERM, handler)
