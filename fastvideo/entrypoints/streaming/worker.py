@@ -81,7 +81,9 @@ def run_segment(
     """
     with contextlib.closing(SegmentCoding(job, clock)) as coding:
         try:
-            yield from _generate(_events(generator, job.request, cancel), job, cancel, coding)
+            # Closed at once when it is left early: it may hold the generator, which is wanted for the next segment.
+            with contextlib.closing(_events(generator, job.request, cancel)) as events:
+                yield from _generate(events, job, cancel, coding)
         except Exception as error:
             yield from coding.cut()
             if isinstance(error, FastVideoError):
@@ -126,7 +128,9 @@ def _generate(
     yield coding.done(final.continuation_state, final.metadata)
 
 
-def _events(generator: SegmentGenerator, request: GenerationRequest, cancel: CancellationToken) -> Iterator[VideoEvent]:
+def _events(
+    generator: SegmentGenerator, request: GenerationRequest, cancel: CancellationToken
+) -> Generator[VideoEvent, None, None]:
     if isinstance(generator, StreamingGenerator):
         # Frames travel in the partials; the result would only hold the whole segment a second time.
         request.output.return_frames = False

@@ -201,6 +201,16 @@ def test_leaving_a_segment_closes_the_generator(fakes) -> None:
     assert generator.trace == [("cancelled", "a prompt")]
 
 
+def test_a_segment_that_is_cancelled_between_two_events_closes_the_generator_at_once(fakes) -> None:
+    generator, cancel = fakes.StepGenerator(), CancellationToken()
+    with pytest.raises(GenerationCancelled) as held:
+        for event in run_segment(generator, fakes.job(), cancel):
+            if isinstance(event, SegmentFragment):
+                cancel.cancel()
+    # The error keeps every frame that it came through, so nothing is closed for want of references.
+    assert generator.trace[-1] == ("cancelled", "a prompt"), held.traceback
+
+
 def test_the_time_code_can_be_read_back_and_leaves_the_generators_frames_alone(fakes, monkeypatch) -> None:
     from dataclasses import replace
 
