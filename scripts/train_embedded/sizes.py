@@ -87,5 +87,6 @@ def transformer_section(
         "timestep_scale_multiplier": 1000,
         "av_ca_timestep_scale_multiplier": 1000.0,
         "norm_eps": 1e-6,
+        "absolute_positions": True,
         **text,
     }

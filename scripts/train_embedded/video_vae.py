@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from scripts.train_embedded.clips import ClipShape, clip_batch, validation_batch
 from scripts.train_embedded.initial_weights import initialise
 from scripts.train_embedded.sizes import vae_section
 from scripts.train_embedded.snapshot import write_tensors
-from scripts.train_embedded.training import Plan, train
+from scripts.train_embedded.training import Plan, Team, train
 
 FILE_NAME = "video_vae.safetensors"
 
@@ -76,16 +77,21 @@ def train_video_vae(
     else:
         vae.load_state_dict(load_video_vae(start_from).state_dict())
     vae.to(device)
+    team = Team.join()
+    share = replace(shape, batch=shape.batch // team.size)
 
     def losses_at(step: int) -> dict[str, Tensor]:
-        pixels = clip_batch(plan.seed, step, shape).to(device)
-        generator = torch.Generator().manual_seed(plan.seed * 1_000_003 + step)
-        noise = torch.randn(latent_shape(vae, shape), generator=generator).to(device)
+        number = step * team.size + team.rank
+        pixels = clip_batch(plan.seed, number, share).to(device)
+        generator = torch.Generator().manual_seed(plan.seed * 1_000_003 + number)
+        noise = torch.randn(latent_shape(vae, share), generator=generator).to(device)
         return reconstruction_losses(vae, pixels, noise)
 
-    average = train(vae, losses_at, plan, folder, stop_at=stop_at)
+    average = train(vae, losses_at, plan, folder, stop_at=stop_at, team=team)
     vae.load_state_dict(average)
     vae.eval()
+    if team.rank:
+        return vae
     with torch.no_grad():
         _set_statistics(vae, plan, shape, device)
         print(f"{plan.name}: on clips it has not seen {validate(vae, plan.seed, shape):.2f} dB", flush=True)

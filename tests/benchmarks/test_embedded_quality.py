@@ -13,5 +13,5 @@ BY_CHANCE = 0.4
 def test_held_out_prompts_are_followed_by_the_trained_transformer_alone(randomised: bool) -> None:
     report = measure_quality(Options(prompts=PROMPTS, randomised=randomised, continued=False))
     shares = report.details["right"]
-    for name in ("backdrop", "pitch"):
+    for name in ("backdrop", "colour", "pitch"):
         assert shares[name] <= BY_CHANCE if randomised else shares[name] >= RIGHT, (name, shares)

@@ -69,7 +69,7 @@ class Size(StrEnum):
     @property
     def radius(self) -> float:
         """Outer radius in frame heights."""
-        return {Size.SMALL: 0.135, Size.MEDIUM: 0.185, Size.LARGE: 0.24}[self]
+        return {Size.SMALL: 0.17, Size.MEDIUM: 0.205, Size.LARGE: 0.24}[self]
 
 
 class Motion(StrEnum):
