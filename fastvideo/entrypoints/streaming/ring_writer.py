@@ -16,9 +16,8 @@ from fastvideo.entrypoints.streaming.ring_space import RingSpace
 from fastvideo.entrypoints.streaming.segment_channel import ReaderTooSlow
 from fastvideo.entrypoints.streaming.worker_messages import RingFrames
 
-# Few enough to read while the next ones are written, enough to be worth a message.
-_CHUNK_BYTES = 8 << 20
-_LEAST_CHUNKS = 4
+# Of a full ring: some are read while the next ones are written, and each is large enough to be worth a message.
+_CHUNKS = 4
 
 
 class RingWriter:
@@ -44,7 +43,7 @@ class RingWriter:
         cancel.on_cancel(self._wake)
         shape = np.asarray(frames[0]).shape
         frame_bytes = int(np.prod(shape))
-        batch = max(1, min(_CHUNK_BYTES, self._space.size_bytes // _LEAST_CHUNKS) // frame_bytes)
+        batch = max(1, self._space.size_bytes // _CHUNKS // frame_bytes)
         for first in range(0, len(frames), batch):
             chunk = frames[first : first + batch]
             offset = self._room(len(chunk) * frame_bytes, cancel)
