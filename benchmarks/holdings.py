@@ -32,6 +32,14 @@ class Holdings:
             shared=frozenset((*pieces, *_mapped(), *(entry.name for entry in _SHARED_FOLDER.iterdir()))),
         )
 
+    def more_than(self, before: Holdings) -> dict[str, int]:
+        """By kind, how many more there are than before. Others may have taken their place: only numbers count."""
+        return {
+            "processes": max(0, len(self.processes) - len(before.processes)),
+            "descriptors": max(0, self.descriptors - before.descriptors),
+            "pieces of shared memory": max(0, len(self.shared) - len(before.shared)),
+        }
+
 
 def _nameless(descriptor: Path) -> str | None:
     """Which memory without a name a descriptor is of; each mapping has one more of its own."""

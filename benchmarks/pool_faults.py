@@ -64,11 +64,12 @@ class _Plan:
     rounds: int
     phase_s: float
     deadline_s: float
+    backoff_s: float = 0.5
 
 
 _BUSY = Pace(playback_s=2.0, factor=0.25, jitter=0.1)
 _PLANS = {
-    Effort.QUICK: _Plan(2, 1, Pace(playback_s=0.5, factor=0.1), 1, phase_s=0.1, deadline_s=1.0),
+    Effort.QUICK: _Plan(2, 1, Pace(playback_s=0.5, factor=0.1), 1, phase_s=0.1, deadline_s=0.7, backoff_s=0.05),
     Effort.NORMAL: _Plan(4, 4, _BUSY, 1, phase_s=12.0, deadline_s=3.0),
     Effort.LONG: _Plan(4, 4, _BUSY, 4, phase_s=20.0, deadline_s=3.0),
 }
@@ -197,7 +198,7 @@ def _p50_ms(samples: list[float]) -> float:
 
 
 async def _faults(plan: _Plan, faults: Sequence[Fault]) -> list[_Seen]:
-    limits = Limits(segment_s=plan.deadline_s, memory_bytes=_MEMORY_BYTES)
+    limits = Limits(segment_s=plan.deadline_s, memory_bytes=_MEMORY_BYTES, backoff_s=plan.backoff_s)
     with tempfile.TemporaryDirectory() as folder:
         launch = KnownLaunch(faulty_command(Path(folder)))
         sessions = plan.viewers + 1

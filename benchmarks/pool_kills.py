@@ -57,6 +57,7 @@ _ALL_AT_ONCE = 0.4
 _AGAIN = 0.2
 # After this long a stream is taken to be stuck, or a worker not to be replaced.
 _STUCK_S = 30.0
+_SETTLED_S = 2.0
 
 
 @dataclass
@@ -257,16 +258,17 @@ async def _kills(moments: int, pace: Pace) -> Findings:
             group.create_task(killer.kill(moments, viewers))
         for name in names:
             await pool.release(name)
-        after = Holdings.now()
-        slots = leaked_slots(pool)
-    end = Holdings.now()
-    findings.leaks = {
-        "slots": slots,
-        "processes": max(len(after.processes) - _WORKERS, len(end.processes - before.processes)),
-        "descriptors": max(after.descriptors - warm.descriptors, end.descriptors - before.descriptors),
-        "pieces of shared memory": max(len(after.shared) - len(warm.shared), len(end.shared - before.shared)),
-    }
+        findings.leaks["slots"] = leaked_slots(pool)
+        running = await _left(warm)
+    end = await _left(before)
+    findings.leaks |= {kind: max(running[kind], end[kind]) for kind in end}
     return findings
+
+
+async def _left(since: Holdings) -> dict[str, int]:
+    """What this process holds more than it did, and does not let go in a while: others have transient files too."""
+    await comes_true(lambda: not any(Holdings.now().more_than(since).values()), _SETTLED_S)
+    return Holdings.now().more_than(since)
 
 
 async def _take_results(pool: SubprocessGpuPool, pace: Pace, findings: Findings, killer: _Killer) -> None:

@@ -38,3 +38,10 @@ def test_shared_memory_without_a_name_is_seen_once_while_it_is_open_or_mapped() 
         assert pieces() - before == {piece}
         assert Holdings.now().descriptors == descriptors
     assert pieces() == before
+
+
+def test_only_what_there_is_more_of_than_before_is_told() -> None:
+    before = Holdings(frozenset({1, 2}), 10, frozenset({"memfd 1"}))
+    after = Holdings(frozenset({3}), 12, frozenset({"memfd 2", "sem.left"}))
+    assert after.more_than(before) == {"processes": 0, "descriptors": 2, "pieces of shared memory": 1}
+    assert before.more_than(before) == {"processes": 0, "descriptors": 0, "pieces of shared memory": 0}
