@@ -21,7 +21,7 @@ def test_a_step_gives_the_same_stretches_again_and_other_steps_and_seeds_others(
 
 
 def test_a_mel_frame_stands_for_the_240_samples_from_its_middle_on() -> None:
-    stretches = SOUNDS.batch(0, 32, 41)
+    stretches = Sounds(0, 24).batch(0, 32, 41)
     level = stretches.wave.unflatten(2, (41, WAVE_HOP)).square().mean(dim=3).sqrt().log()
     loudest = stretches.mel.exp().square().sum(dim=3).sqrt().log()
     shape = [(values - values.mean(dim=2, keepdim=True))[:, :, 2:-2] for values in (level, loudest)]
