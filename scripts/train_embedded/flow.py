@@ -41,7 +41,7 @@ _SPATIAL_SCALE = 32
 _FIRST_SHARDS = 4
 # Sampling takes up to eight of the distilled levels, of which 0.42 is the lowest above 0: less is never asked for.
 # Pure noise is where a segment's content is decided.
-_PURE_NOISE_SHARE = 0.4
+_PURE_NOISE_SHARE = 0.5
 _LOWEST_SIGMA = 0.4
 _AUDIO_WEIGHT = 0.6
 # Noise on what a segment continues, in deviations of the latents: at run time that is generated, and not perfect.

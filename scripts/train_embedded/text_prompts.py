@@ -46,7 +46,7 @@ PROMPTS: tuple[tuple[str, Said], ...] = (
         "big white ring moving in circles over black stripes",
         _one(Colour.WHITE, Kind.RING, Motion.CIRCLE, Colour.BLACK, Pattern.STRIPES, size=Size.LARGE),
     ),
-    ("the background is plain green and a pink cross grows", _one(Colour.PINK, Kind.CROSS, Motion.GROW, Colour.GREEN)),
+    ("the background is plain green and a pink star grows", _one(Colour.PINK, Kind.STAR, Motion.GROW, Colour.GREEN)),
     (
         "tiny blue ball at the top, going left, orange background",
         _one(Colour.BLUE, Kind.BALL, Motion.LEFT, Colour.ORANGE, size=Size.SMALL, place=Place.TOP),
@@ -57,8 +57,8 @@ PROMPTS: tuple[tuple[str, Said], ...] = (
     ),
     ("cyan disc sits still, red checkerboard", _one(Colour.CYAN, Kind.BALL, Motion.STILL, Colour.RED, Pattern.CHECKS)),
     (
-        "Black cross turning against a pink gradient",
-        _one(Colour.BLACK, Kind.CROSS, Motion.SPIN, Colour.PINK, Pattern.GRADIENT),
+        "Black triangle turning against a pink gradient",
+        _one(Colour.BLACK, Kind.TRIANGLE, Motion.SPIN, Colour.PINK, Pattern.GRADIENT),
     ),
     ("on white: red star, moving to the right", _one(Colour.RED, Kind.STAR, Motion.RIGHT, Colour.WHITE)),
     (
@@ -74,8 +74,8 @@ PROMPTS: tuple[tuple[str, Said], ...] = (
         _one(Colour.PURPLE, Kind.BALL, Motion.LEFT, Colour.GREEN, Pattern.CHECKS),
     ),
     (
-        "a blue plus sign climbs up the yellow striped background",
-        _one(Colour.BLUE, Kind.CROSS, Motion.UP, Colour.YELLOW, Pattern.STRIPES),
+        "a blue hoop climbs up the yellow striped background",
+        _one(Colour.BLUE, Kind.RING, Motion.UP, Colour.YELLOW, Pattern.STRIPES),
     ),
     ("A red ball bounces.", _one(Colour.RED, Kind.BALL, Motion.BOUNCE, Colour.WHITE)),
     ("white star spinning", _one(Colour.WHITE, Kind.STAR, Motion.SPIN, Colour.BLACK)),
@@ -97,9 +97,9 @@ PROMPTS: tuple[tuple[str, Said], ...] = (
         ),
     ),
     (
-        "on blue a pink cross spins while an orange ball bounces",
+        "on blue a pink square spins while an orange ball bounces",
         _two(
-            _of_two(Colour.PINK, Kind.CROSS, Motion.SPIN),
+            _of_two(Colour.PINK, Kind.SQUARE, Motion.SPIN),
             _of_two(Colour.ORANGE, Kind.BALL, Motion.BOUNCE),
             Colour.BLUE,
         ),

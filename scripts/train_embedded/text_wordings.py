@@ -35,7 +35,6 @@ _MORE_KINDS: dict[Kind, tuple[str, ...]] = {
     Kind.TRIANGLE: ("triangle",),
     Kind.STAR: ("five-pointed star", "starlet"),
     Kind.RING: ("doughnut", "hollow circle"),
-    Kind.CROSS: ("plus",),
 }
 _MORE_SIZES: dict[Size, tuple[str, ...]] = {
     Size.SMALL: ("mini",),

@@ -85,7 +85,7 @@ def rotation_turns(outline: Outline, kind: Kind) -> Floats:
 
     Frames must follow closely: between two, it may turn by less than half the angle between two corners.
     """
-    fold = {Kind.TRIANGLE: 3, Kind.SQUARE: 4, Kind.CROSS: 4, Kind.STAR: 5}.get(kind)
+    fold = {Kind.TRIANGLE: 3, Kind.SQUARE: 4, Kind.STAR: 5}.get(kind)
     seen = np.flatnonzero(np.isfinite(outline.profile).all(axis=1))
     if fold is None or not seen.size:
         return np.zeros(len(outline.profile))

@@ -45,7 +45,6 @@ KINDS: dict[Kind, tuple[str, ...]] = {
     Kind.TRIANGLE: ("triangle", "triangle", "pyramid"),
     Kind.STAR: ("star",),
     Kind.RING: ("ring", "ring", "hoop", "donut"),
-    Kind.CROSS: ("cross", "cross", "plus sign"),
 }
 
 SIZES: dict[Size, tuple[str, ...]] = {

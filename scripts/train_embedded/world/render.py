@@ -15,7 +15,6 @@ Plane = NDArray[np.float32]
 
 _CELLS = 8  # of a texture, across the frame
 _RING_HOLE = 0.55
-_CROSS_ARM = 0.34
 # Regular polygons and stars: fold count, and the radius midway between two outer corners.
 _FOLDS: dict[Kind, tuple[int, float]] = {
     Kind.TRIANGLE: (3, 0.5),
@@ -76,12 +75,6 @@ def distance(kind: Kind, x: Plane, y: Plane, radius: float) -> Plane:
     if kind is Kind.RING:
         middle, half = radius * (1 + _RING_HOLE) / 2, radius * (1 - _RING_HOLE) / 2
         return np.abs(np.hypot(x, y) - np.float32(middle)) - np.float32(half)
-    if kind is Kind.CROSS:
-        # The corners of the arms lie on the outer radius.
-        half = radius * _CROSS_ARM
-        tip = math.sqrt(radius**2 - half**2)
-        across, along = np.abs(x), np.abs(y)
-        return np.maximum(np.maximum(across, along) - np.float32(tip), np.minimum(across, along) - np.float32(half))
     fold, inner = _FOLDS[kind]
     wedge = 2 * math.pi / fold
     corner = math.pi / 4 if kind is Kind.SQUARE else -math.pi / 2

@@ -14,7 +14,6 @@ class Kind(StrEnum):
     TRIANGLE = "triangle"
     STAR = "star"
     RING = "ring"
-    CROSS = "cross"
 
     @property
     def is_round(self) -> bool:

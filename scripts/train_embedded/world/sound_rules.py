@@ -31,7 +31,6 @@ _HARMONICS: dict[Kind, tuple[float, ...]] = {
     Kind.TRIANGLE: (1.0, 0.6, 0.4, 0.28, 0.2, 0.14),
     Kind.STAR: (1.0, 0.0, 0.0, 0.5, 0.0, 0.3),
     Kind.RING: (1.0, 0.7, 0.0, 0.0, 0.0, 0.0),
-    Kind.CROSS: (1.0, 0.0, 0.6, 0.0, 0.0, 0.0),
 }
 TIMBRES: dict[Kind, Floats] = {
     kind: np.array(harmonics) / np.linalg.norm(harmonics) for kind, harmonics in _HARMONICS.items()

@@ -49,11 +49,11 @@ _RATES = {
     Motion.CIRCLE: 0.3,
 }
 _CHANGE_SHARES = {
-    Change.NONE: 0.4,
-    Change.COLOUR: 0.14,
-    Change.MOTION: 0.18,
-    Change.KIND: 0.09,
-    Change.BACKDROP: 0.09,
+    Change.NONE: 0.22,
+    Change.COLOUR: 0.18,
+    Change.MOTION: 0.26,
+    Change.KIND: 0.16,
+    Change.BACKDROP: 0.08,
     Change.SCENE: 0.1,
 }
 

@@ -27,7 +27,6 @@ MEANINGS: dict[str, object] = {
     **dict.fromkeys(("triangle", "pyramid"), Kind.TRIANGLE),
     **dict.fromkeys(("star",), Kind.STAR),
     **dict.fromkeys(("ring", "hoop", "donut"), Kind.RING),
-    **dict.fromkeys(("cross", "plus sign"), Kind.CROSS),
     **dict.fromkeys(("small", "little", "tiny"), Size.SMALL),
     **dict.fromkeys(("medium", "medium-sized"), Size.MEDIUM),
     **dict.fromkeys(("large", "big", "huge"), Size.LARGE),

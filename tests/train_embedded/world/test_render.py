@@ -21,7 +21,6 @@ AREAS = {
     Kind.TRIANGLE: 1.5 * np.sin(2 * np.pi / 3),
     Kind.STAR: 5 * 0.5 * np.sin(np.pi / 5),
     Kind.RING: np.pi * (1 - 0.55**2),
-    Kind.CROSS: 4 * (2 * 0.34 * (1 - 0.34**2) ** 0.5 - 0.34**2),
 }
 
 
