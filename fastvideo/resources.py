@@ -19,9 +19,14 @@ def frontend_dir() -> Path:
     return _resource("frontend", "frontend")
 
 
+def prompts_dir() -> Path:
+    """The folder with the example prompts and the system prompts."""
+    return _resource("prompts", "prompts")
+
+
 def example_prompts() -> list[str]:
     """Prompts to begin with, for somebody who has none in mind."""
-    text = (_resource("prompts", "prompts") / "examples.txt").read_text(encoding="utf-8")
+    text = (prompts_dir() / "examples.txt").read_text(encoding="utf-8")
     return [line for line in text.splitlines() if line.strip()]
 
 

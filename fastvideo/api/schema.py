@@ -296,14 +296,34 @@ class GpuPoolConfig(_Strict):
 
 
 @dataclass
+class PromptEndpointConfig(_Strict):
+    """An OpenAI-compatible service.
+
+    ``base_url``: what comes before ``/chat/completions``; None is the known service called ``name``. ``api_key_env``:
+    the environment variable that holds its key; ``model``: what it is asked for, in place of the enhancer's model.
+    """
+
+    name: str
+    base_url: str | None = None
+    api_key_env: str | None = None
+    model: str | None = None
+
+
+@dataclass
 class PromptEnhancerConfig(_Strict):
-    """Prompt rewriting by a language model."""
+    """Prompts enhanced, continued and rewritten by a language model.
+
+    ``providers`` are asked in order, in place of ``provider``: the next one after ``hedge_after_ms``, or at once when
+    one fails. After ``timeout_ms`` the viewer's own words are used.
+    """
 
     enabled: bool = False
     provider: Literal["cerebras", "groq"] = "cerebras"
     model: str = "gpt-oss-120b"
     timeout_ms: int = 20000
     system_prompt_dir: str | None = None
+    providers: list[PromptEndpointConfig] = field(default_factory=list)
+    hedge_after_ms: int = 1000
 
 
 @dataclass

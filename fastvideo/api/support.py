@@ -16,7 +16,6 @@ from fastvideo.api.schema import ServeConfig, StreamingConfig
 
 SERVING_REASONS: Mapping[str, str] = {
     "streaming.stream_mode": "media is sent as fragmented MP4; a stream of JPEG pictures is not offered",
-    "streaming.prompt.enabled": "prompt enhancement is not offered; prompts are used as they come",
     "streaming.safety.enabled": "no prompt classifier is built in; put one in front of the server",
 }
 
@@ -70,12 +69,14 @@ def _check_bounds(config: ServeConfig) -> None:
         "pool.sessions_per_worker",
         "pool.conditioning_num_frames",
         "warmup.timeout_seconds",
+        "prompt.timeout_ms",
     )
     at_least_zero = (
         "queue.max_length",
         "pacing.lead_seconds",
         "pool.idle_yield_seconds",
         "pool.conditioning_end_offset",
+        "prompt.hedge_after_ms",
     )
     for low, paths in ((1, at_least_one), (0, at_least_zero)):
         for path in paths:

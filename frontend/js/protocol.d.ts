@@ -12,7 +12,7 @@ export type ErrorReason = "prompt_blocked" | "limit_exceeded" | "rate_limited" |
 
 export type CompletionReason = "segment_cap" | "stop_requested" | "error";
 
-export type BlockReason = "paused" | "segment_cap" | "no_prompt" | "cancelled" | "worker_failed";
+export type BlockReason = "paused" | "segment_cap" | "no_prompt" | "cancelled" | "worker_failed" | "prompt_blocked";
 
 /** Turns automatic extension on or off from the next segment on. */
 export interface AutoExtensionUpdated {
@@ -120,8 +120,10 @@ export interface Ltx2SegmentStart {
   prompt: string;
   /** Denoising steps to come. */
   total_steps: number;
-  /** Where the prompt came from. */
+  /** Where the prompt came from; enhanced: a user's, in other words. */
   source?: PromptSource;
+  /** Present when a language model was asked. */
+  enhancement?: PromptEnhancement;
 }
 
 /** Nothing more will come; the close follows. */
@@ -207,6 +209,26 @@ export interface Pong {
   id: string | number;
 }
 
+/** What a language model made of a segment's prompt. */
+export interface PromptEnhancement {
+  /** Better words, or the story's next scene. */
+  operation: "enhance" | "auto_extend";
+  /** Its words are used; otherwise the words that were there. */
+  applied: boolean;
+  /** The words that were there; the last prompt of the story for auto_extend. */
+  original: string;
+  /** Whose words are used. */
+  provider?: string | null;
+  /** The model that wrote them. */
+  model?: string | null;
+  /** It was not the first provider that answered. */
+  fallback_used?: boolean | null;
+  /** Why no answer is used. */
+  reason?: "not_configured" | "rejected" | "rate_limited" | "unavailable" | "timeout" | "malformed" | "empty" | "refused" | null;
+  /** From the question to the answer, or to giving up. */
+  latency_ms: number;
+}
+
 /** What became of a prompt that carried a `request_id`. */
 export interface PromptStatus {
   type: "prompt_status";
@@ -229,6 +251,41 @@ export interface QueueStatus {
   session_id?: string;
   /** Estimated wait. */
   eta_ms?: number;
+}
+
+/** Asks a language model for other words for the curated prompts, or for the last prompt where there are none. */
+export interface RewriteSeedPrompts {
+  type: "rewrite_seed_prompts";
+  /** What to change; absent asks for variations. */
+  instruction?: string | null;
+  /** Prompts wanted; absent is as many as there are, or 3 for a single one. */
+  count?: number | null;
+}
+
+/** What came of a rewrite. The curated prompts stay as they are until the client sends `seed_prompts_updated`. */
+export interface RewriteSeedPromptsComplete {
+  type: "rewrite_seed_prompts_complete";
+  /** At most as many as asked for, in order; none when it failed. */
+  alternatives: string[];
+  /** Who wrote them. */
+  provider?: string;
+  /** The model that wrote them. */
+  model?: string;
+  /** It was not the first provider that answered. */
+  fallback_used?: boolean;
+  /** Why there are none. */
+  reason?: "not_configured" | "rejected" | "rate_limited" | "unavailable" | "timeout" | "malformed" | "empty" | "refused";
+  /** From the question to the answer, or to giving up. */
+  latency_ms: number;
+}
+
+/** A rewrite is under way; `rewrite_seed_prompts_complete` follows. */
+export interface RewriteSeedPromptsStarted {
+  type: "rewrite_seed_prompts_started";
+  /** The prompts that are rewritten. */
+  seed_prompts: string[];
+  /** Prompts asked for. */
+  count: number;
 }
 
 /** Replaces the curated prompts from the next segment on. */
@@ -271,6 +328,8 @@ export interface SegmentPromptSource {
 
 /** Where a segment's time went, in milliseconds; a part that did not happen is absent. */
 export interface SegmentTimings {
+  /** Waiting for a language model's words. */
+  prompt?: number;
   /** Waiting for the worker. */
   queue?: number;
   /** Text encoding. */
@@ -372,6 +431,7 @@ export type ClientMessage =
   | AutoExtensionUpdated
   | LoopGenerationUpdated
   | GenerationPausedUpdated
+  | RewriteSeedPrompts
   | SnapshotState
   | SegmentCancel
   | SessionStop
@@ -392,6 +452,8 @@ export type ServerMessage =
   | ContinuationStateSnapshot
   | ErrorMessage
   | PromptStatus
+  | RewriteSeedPromptsStarted
+  | RewriteSeedPromptsComplete
   | SegmentCancelled
   | GenerationBlocked
   | GenerationResumed

@@ -74,6 +74,7 @@ const BLOCKED = {
   no_prompt: "Waiting for your next prompt.",
   cancelled: "Cancelled. Say what happens instead.",
   worker_failed: "The last segment failed. Send a prompt to go on.",
+  prompt_blocked: "The next prompt was blocked. Say what happens instead.",
   segment_cap: "This session's segments are used up.",
   paused: "Generation is paused.",
 };

@@ -9,6 +9,7 @@ from pydantic_core import to_json
 
 from fastvideo.entrypoints.streaming.message_base import (
     ADDED,
+    MAX_REWRITES,
     CorrelationId,
     Count,
     Int64,
@@ -122,6 +123,18 @@ class GenerationPausedUpdated(Message):
     paused: bool = Field(description="The new value.")
 
 
+class RewriteSeedPrompts(Message):
+    """Asks a language model for other words for the curated prompts, or for the last prompt where there are none."""
+
+    model_config = ConfigDict(json_schema_extra=ADDED)
+
+    type: Literal["rewrite_seed_prompts"] = "rewrite_seed_prompts"
+    instruction: Text | None = Field(default=None, description="What to change; absent asks for variations.")
+    count: Annotated[int, Field(ge=1, le=MAX_REWRITES)] | None = Field(
+        default=None, description="Prompts wanted; absent is as many as there are, or 3 for a single one."
+    )
+
+
 class SnapshotState(Message):
     """Asks for the session's continuation state, answered with `continuation_state_snapshot`."""
 
@@ -173,6 +186,7 @@ ClientMessage: TypeAlias = Annotated[
     | AutoExtensionUpdated
     | LoopGenerationUpdated
     | GenerationPausedUpdated
+    | RewriteSeedPrompts
     | SnapshotState
     | SegmentCancel
     | SessionStop

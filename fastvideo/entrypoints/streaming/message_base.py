@@ -29,11 +29,16 @@ ErrorReason: TypeAlias = Literal[
     "draining",
 ]
 CompletionReason: TypeAlias = Literal["segment_cap", "stop_requested", "error"]
-BlockReason: TypeAlias = Literal["paused", "segment_cap", "no_prompt", "cancelled", "worker_failed"]
+BlockReason: TypeAlias = Literal["paused", "segment_cap", "no_prompt", "cancelled", "worker_failed", "prompt_blocked"]
+# Why a language model's words are not used; the same as the failures of the prompt package.
+NoAnswerReason: TypeAlias = Literal[
+    "not_configured", "rejected", "rate_limited", "unavailable", "timeout", "malformed", "empty", "refused"
+]
 
 MAX_NAME_CHARS = 256
 MAX_TEXT_CHARS = 65_536
 MAX_PROMPTS = 256
+MAX_REWRITES = 16
 MAX_DURATION_MS = 1e12
 
 # Whatever a client may leave out without breaking the documented contract carries this mark.

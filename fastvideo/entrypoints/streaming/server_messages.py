@@ -14,6 +14,7 @@ from fastvideo.entrypoints.streaming.message_base import (
     ErrorCode,
     ErrorReason,
     Message,
+    NoAnswerReason,
     PromptSource,
     StateEnvelope,
     added,
@@ -53,6 +54,19 @@ class Ltx2StreamStart(Message):
     limits: dict[str, int | float] | None = added("Bounds a request must keep, by name.")
 
 
+class PromptEnhancement(Message):
+    """What a language model made of a segment's prompt."""
+
+    operation: Literal["enhance", "auto_extend"] = Field(description="Better words, or the story's next scene.")
+    applied: bool = Field(description="Its words are used; otherwise the words that were there.")
+    original: str = Field(description="The words that were there; the last prompt of the story for auto_extend.")
+    provider: str | None = Field(default=None, description="Whose words are used.")
+    model: str | None = Field(default=None, description="The model that wrote them.")
+    fallback_used: bool | None = Field(default=None, description="It was not the first provider that answered.")
+    reason: NoAnswerReason | None = Field(default=None, description="Why no answer is used.")
+    latency_ms: float = Field(description="From the question to the answer, or to giving up.")
+
+
 class Ltx2SegmentStart(Message):
     """A segment begins."""
 
@@ -60,7 +74,8 @@ class Ltx2SegmentStart(Message):
     segment_idx: int = Field(description="Counts from 0.")
     prompt: str = Field(description="The prompt it is made from.")
     total_steps: int = Field(description="Denoising steps to come.")
-    source: PromptSource | None = added("Where the prompt came from.")
+    source: PromptSource | None = added("Where the prompt came from; enhanced: a user's, in other words.")
+    enhancement: PromptEnhancement | None = added("Present when a language model was asked.")
 
 
 class StepComplete(Message):
@@ -100,6 +115,7 @@ class MediaSegmentComplete(Message):
 class SegmentTimings(Message):
     """Where a segment's time went, in milliseconds; a part that did not happen is absent."""
 
+    prompt: float | None = Field(default=None, description="Waiting for a language model's words.")
     queue: float | None = Field(default=None, description="Waiting for the worker.")
     text: float | None = Field(default=None, description="Text encoding.")
     denoise: float | None = Field(default=None, description="Denoising.")
@@ -170,6 +186,30 @@ class PromptStatus(Message):
     reason: str | None = Field(default=None, description="Why it was refused.")
 
 
+class RewriteSeedPromptsStarted(Message):
+    """A rewrite is under way; `rewrite_seed_prompts_complete` follows."""
+
+    model_config = ConfigDict(json_schema_extra=ADDED)
+
+    type: Literal["rewrite_seed_prompts_started"] = "rewrite_seed_prompts_started"
+    seed_prompts: list[str] = Field(description="The prompts that are rewritten.")
+    count: int = Field(description="Prompts asked for.")
+
+
+class RewriteSeedPromptsComplete(Message):
+    """What came of a rewrite. The curated prompts stay as they are until the client sends `seed_prompts_updated`."""
+
+    model_config = ConfigDict(json_schema_extra=ADDED)
+
+    type: Literal["rewrite_seed_prompts_complete"] = "rewrite_seed_prompts_complete"
+    alternatives: list[str] = Field(description="At most as many as asked for, in order; none when it failed.")
+    provider: str | None = Field(default=None, description="Who wrote them.")
+    model: str | None = Field(default=None, description="The model that wrote them.")
+    fallback_used: bool | None = Field(default=None, description="It was not the first provider that answered.")
+    reason: NoAnswerReason | None = Field(default=None, description="Why there are none.")
+    latency_ms: float = Field(description="From the question to the answer, or to giving up.")
+
+
 class SegmentCancelled(Message):
     """The running segment stopped because the client asked; what was sent of it stays valid."""
 
@@ -228,6 +268,8 @@ ServerMessage: TypeAlias = Annotated[
     | ContinuationStateSnapshot
     | ErrorMessage
     | PromptStatus
+    | RewriteSeedPromptsStarted
+    | RewriteSeedPromptsComplete
     | SegmentCancelled
     | GenerationBlocked
     | GenerationResumed

@@ -6,7 +6,7 @@ import logging
 from enum import Enum
 from pathlib import Path
 
-from fastvideo.resources import _resource
+from fastvideo.resources import prompts_dir
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ class SystemPrompts:
     blank. A file is looked at whenever its text is wanted, and read when its time or size has changed."""
 
     def __init__(self, folder: str | Path | None = None) -> None:
-        packaged = _resource("prompts", "prompts")
+        packaged = prompts_dir()
         folders = [packaged] if folder is None else [Path(folder), packaged]
         self._files = {
             operation: [_TextFile(place / f"{operation.value}.txt") for place in folders]

@@ -11,8 +11,8 @@ import pytest
 import fastvideo.entrypoints.streaming.prompt as package
 import fastvideo.entrypoints.streaming.prompt.providers as providers_package
 from fastvideo.api.errors import ConfigValidationError
-from fastvideo.api.schema import PromptEnhancerConfig
-from fastvideo.entrypoints.streaming.prompt.building import MAX_TOKENS, build_enhancer
+from fastvideo.api.schema import PromptEndpointConfig, PromptEnhancerConfig
+from fastvideo.entrypoints.streaming.prompt.building import MAX_TOKENS, build_enhancer, endpoints_of
 from fastvideo.entrypoints.streaming.prompt.outcome import Enhanced, Unchanged, enhance_or_keep
 from fastvideo.entrypoints.streaming.prompt.providers.endpoints import KNOWN_ENDPOINTS, Endpoint
 
@@ -88,3 +88,36 @@ def test_one_module_speaks_http() -> None:
     folder = Path(package.__file__).parent
     speakers = [path.name for path in folder.rglob("*.py") if "import httpx" in path.read_text()]
     assert speakers == ["chat_client.py"]
+
+
+def test_a_known_service_needs_its_name_only_and_keeps_what_the_operator_changes() -> None:
+    config = PromptEnhancerConfig(
+        providers=[
+            PromptEndpointConfig("groq"),
+            PromptEndpointConfig("cerebras", api_key_env="OUR_KEY", model="llama"),
+            PromptEndpointConfig("local", base_url="http://127.0.0.1:8001/v1", model="mine"),
+        ]
+    )
+    groq, cerebras, local = endpoints_of(config)
+    assert groq == KNOWN_ENDPOINTS["groq"]
+    assert (cerebras.base_url, cerebras.api_key_env) == (KNOWN_ENDPOINTS["cerebras"].base_url, "OUR_KEY")
+    assert cerebras.model_for("anything") == "llama"
+    assert local == Endpoint("local", "http://127.0.0.1:8001/v1", None, "mine")
+    assert endpoints_of(PromptEnhancerConfig(provider="groq")) == [KNOWN_ENDPOINTS["groq"]]
+
+
+@pytest.mark.parametrize(
+    ("providers", "path"),
+    [
+        ([PromptEndpointConfig("local")], "[0].base_url"),
+        ([PromptEndpointConfig("groq"), PromptEndpointConfig("x", base_url="ftp://host/v1")], "[1].base_url"),
+        ([PromptEndpointConfig("x", base_url="https://me:secret@host/v1")], "[0].base_url"),
+        ([PromptEndpointConfig("groq"), PromptEndpointConfig("groq")], "[1].name"),
+        ([PromptEndpointConfig(" ", base_url="https://host/v1")], "[0].name"),
+    ],
+)
+def test_a_provider_that_cannot_be_asked_is_refused_with_its_path(providers, path: str) -> None:
+    with pytest.raises(ConfigValidationError) as caught:
+        endpoints_of(PromptEnhancerConfig(providers=providers))
+    assert caught.value.path == f"streaming.prompt.providers{path}"
+    assert "secret" not in str(caught.value)
