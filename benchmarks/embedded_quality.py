@@ -2,7 +2,8 @@
 
 Held-out combinations of colour, shape and motion, in the world's own wordings, through the whole pipeline. How often an
 attribute is wrong; how steps at joins compare with steps inside segments when the prompt stays the same (both at the
-95th percentile); and how often a change that a prompt asks for has not come within its segment.
+95th percentile), over what the same comparison says of the same stories as the world itself tells them; and how often
+a change that a prompt asks for has not come within its segment.
 """
 
 from __future__ import annotations
@@ -71,11 +72,16 @@ class Options:
 
 @dataclass
 class Findings:
-    """``chance`` are the verdicts on the same pictures with the sound and the scene of the story before."""
+    """``chance`` are the verdicts on the same pictures with the sound and the scene of the story before.
+
+    ``world_steps`` are those of the same stories as the world tells them: joins come at set times, at which things may
+    be faster than at others, so that even there joins and insides differ.
+    """
 
     verdicts: list[Verdict] = field(default_factory=list)
     chance: list[Verdict] = field(default_factory=list)
     steps: dict[str, list[Steps]] = field(default_factory=lambda: {"picture": [], "place": [], "sound": []})
+    world_steps: dict[str, list[Steps]] = field(default_factory=lambda: {"picture": [], "place": [], "sound": []})
     changed: dict[Change, list[bool]] = field(default_factory=lambda: {change: [] for change in _CHANGED})
     wrong: list[dict[str, Any]] = field(default_factory=list)
 
@@ -115,7 +121,9 @@ def findings(asked: Iterable[Story], tell: Teller, progress: Callable[[int], Non
         for shots, clips in zip(story.branches, branches, strict=True):
             change = shots[0].change
             if change is Change.NONE:
-                _add_steps(found, *joined([first, *clips]))
+                _add_steps(found.steps, *joined([first, *clips]))
+                world_first, (world_clips, *_) = told_by_renderer(replace(story, branches=(shots,)), number)
+                _add_steps(found.world_steps, *joined([world_first, *world_clips]))
             elif change is not None:
                 after = shots[0].segment.scene
                 # A motion is judged by all of its way, anything else by what is there when it has changed.
@@ -139,7 +147,7 @@ def figures_of(found: Findings) -> list[Figure]:
         figures.append(Figure(f"{_NAMES.get(name, name)} wrong", 100 - 100 * right[name], "%", goal, note))
     for name, steps in found.steps.items():
         if steps:
-            figures.append(_join_figure(name, steps))
+            figures.append(_join_figure(name, steps, found.world_steps[name]))
     for change, answers in found.changed.items():
         if answers:
             late = 100 - 100 * sum(answers) / len(answers)
@@ -149,15 +157,20 @@ def figures_of(found: Findings) -> list[Figure]:
     return figures
 
 
-def _join_figure(name: str, steps: list[Steps]) -> Figure:
-    whole = Steps(np.concatenate([each.inside for each in steps]), np.concatenate([each.at_joins for each in steps]))
-    label = f"{name}: step at joins / inside"
+def _join_figure(name: str, steps: list[Steps], world_steps: list[Steps]) -> Figure:
+    whole, world = _whole(steps), _whole(world_steps)
+    label = f"{name}: step at joins / inside, over the world's own"
     if not (np.isfinite(whole.inside).any() and np.isfinite(whole.at_joins).any()):
         return Figure(label, None, "x", JOIN_GOAL, "nothing was seen")
-    ratio = whole.ratio()
-    if not math.isfinite(ratio):
+    ratio, own = whole.ratio(), world.ratio()
+    if not (math.isfinite(ratio) and math.isfinite(own) and own > 0):
         return Figure(label, None, "x", JOIN_GOAL, "there are no steps inside")
-    return Figure(label, ratio, "x", JOIN_GOAL, f"95th percentile, {whole.at_joins.size} joins")
+    note = f"95th percentile, {whole.at_joins.size} joins: {ratio:.3g} x, the world's own {own:.3g} x"
+    return Figure(label, ratio / own, "x", JOIN_GOAL, note)
+
+
+def _whole(steps: list[Steps]) -> Steps:
+    return Steps(np.concatenate([each.inside for each in steps]), np.concatenate([each.at_joins for each in steps]))
 
 
 def _teller(options: Options, stack: ExitStack) -> Teller:
@@ -177,14 +190,14 @@ def _measured(clip: Clip) -> Measured:
         return measure_clip(clip.frames, clip.samples, clip.sample_rate_hz)
 
 
-def _add_steps(found: Findings, clip: Clip, joins: list[int]) -> None:
+def _add_steps(steps: dict[str, list[Steps]], clip: Clip, joins: list[int]) -> None:
     height_px = clip.frames.shape[1]
     things = look(clip.frames).things
-    found.steps["picture"].append(picture_steps(clip.frames, joins))
-    found.steps["sound"].append(sound_steps(clip.samples, clip.sample_rate_hz, [join / FPS for join in joins]))
+    steps["picture"].append(picture_steps(clip.frames, joins))
+    steps["sound"].append(sound_steps(clip.samples, clip.sample_rate_hz, [join / FPS for join in joins]))
     if things:
         outline = trace(things[0].mask)
-        found.steps["place"].append(place_steps(outline.x / height_px, outline.y / height_px, joins))
+        steps["place"].append(place_steps(outline.x / height_px, outline.y / height_px, joins))
 
 
 def _note(found: Findings, caption: str, scene: Scene, measured: Measured, verdict: Verdict) -> None:

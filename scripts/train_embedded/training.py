@@ -85,7 +85,7 @@ def train(
     the run there with a snapshot. In a ``team`` each process computes its own losses, and all take the same step.
     """
     team = team or Team()
-    optimiser = torch.optim.AdamW(model.parameters(), betas=_BETAS, weight_decay=0.0)
+    optimiser = torch.optim.AdamW(model.parameters(), betas=_BETAS, weight_decay=0.0, fused=True)
     average = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
     path, description = folder / f"{plan.name}.snapshot.safetensors", repr(plan)
     step = load_snapshot(path, model, average, optimiser, description) if path.exists() else 0
@@ -106,8 +106,8 @@ def train(
         with torch.no_grad():
             # At the start the average follows at once: it would else be the random weights for long.
             share = min(keep, (step + 1) / (step + 10))
-            for name, tensor in model.state_dict().items():
-                average[name].lerp_(tensor, 1 - share)
+            state = model.state_dict()
+            torch._foreach_lerp_([average[name] for name in state], list(state.values()), 1 - share)
         step += 1
         if team.rank == 0 and (step % plan.report_every_steps == 0 or step == last):
             rate = (step - began_step) / (time.monotonic() - began_s)

@@ -1,8 +1,9 @@
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
 
-from benchmarks.embedded_quality import Options, findings, measure_quality
+from benchmarks.embedded_quality import Options, figures_of, findings, measure_quality
 from benchmarks.embedded_stories import Clip, Story, held_out_stories, joined, second_half, told_by_renderer
 from scripts.train_embedded.world.change import Change
 from scripts.train_embedded.world.held_out import is_held_out
@@ -25,15 +26,30 @@ def test_the_same_seed_asks_for_the_same_stories() -> None:
     assert list(held_out_stories(5, 3)) != list(held_out_stories(6, 3))
 
 
-def test_the_world_itself_is_found_right_and_seamless() -> None:
+def test_the_world_itself_is_found_right() -> None:
     report = measure_quality(Options(prompts=8, rendered=True))
-    # Joins come at the same times in every story, when things that bounce are fast: the picture changes more there.
-    picture = next(figure for figure in report.figures if figure.name == "picture: step at joins / inside")
-    assert picture.value is not None
-    assert picture.value < 1.5
-    assert [figure.name for figure in report.figures if figure.met is False and figure is not picture] == []
+    assert [figure.name for figure in report.figures if figure.met is False] == []
     assert report.details["wrong"] == []
     assert len(report.figures) == 5 + 3 + 4
+
+
+def test_stories_that_jump_at_their_joins_are_found_out() -> None:
+    def tell(story: Story, number: int) -> tuple[Clip, list[list[Clip]]]:
+        first, branches = told_by_renderer(story, number)
+        # Aside, and upside down: neither the picture nor the wave goes on where it was.
+        moved = [
+            [replace(clip, frames=np.roll(clip.frames, 12, axis=2), samples=-clip.samples) for clip in clips[:1]]
+            + clips[1:]
+            for clips in branches
+        ]
+        return first, moved
+
+    figures = figures_of(findings(held_out_stories(0, 5), tell))
+    steps = {figure.name.partition(":")[0]: figure for figure in figures if "joins" in figure.name}
+    assert steps.keys() == {"picture", "place", "sound"}
+    for figure in steps.values():
+        assert figure.value is not None
+        assert figure.value > 1.5, figure
 
 
 def test_clips_with_the_pictures_of_another_story_are_found_wrong() -> None:
