@@ -82,6 +82,7 @@ from fastvideo.api.schema import (
     SamplingConfig,
     ServeConfig,
     ServerConfig,
+    StoresConfig,
     StreamingConfig,
     WarmupConfig,
 )
@@ -130,6 +131,7 @@ __all__ = [
     "SessionPreset",
     "SessionToggles",
     "StateInvalid",
+    "StoresConfig",
     "StreamingConfig",
     "VideoEvent",
     "VideoFinalEvent",

@@ -349,6 +349,15 @@ class PacingConfig(_Strict):
 
 
 @dataclass
+class StoresConfig(_Strict):
+    """Where what sessions keep between segments lies, as URLs; ``ttl_seconds``: how long after it was written."""
+
+    sessions: str = "memory:"
+    blobs: str = "memory:"
+    ttl_seconds: PositiveFloat = 3600.0
+
+
+@dataclass
 class RequestLimits(_Strict):
     """What one request may ask for. ``max_pixels`` is height x width."""
 
@@ -384,6 +393,7 @@ class StreamingConfig(_Strict):
     queue: QueueConfig = field(default_factory=QueueConfig)
     at_cap: Literal["end", "pause"] = "end"
     pacing: PacingConfig = field(default_factory=PacingConfig)
+    stores: StoresConfig = field(default_factory=StoresConfig)
     session_log_dir: str | None = None
     encoder: Literal["auto", "libx264", "h264_nvenc"] = "auto"
     burn_in_timecode: bool = False

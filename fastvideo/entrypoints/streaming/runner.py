@@ -67,7 +67,7 @@ class SessionRunner:
         self._server = server
         self._clock = server.clock
         self._post = _Post(session.id, server)
-        self._states = StateKeeper(session, server.session_store, server.blob_store)
+        self._states = StateKeeper(session, server.session_store, server.blob_store, server.store_calls)
         self._stream_id = uuid.uuid4().hex
         self._cursor = MediaCursor.start()
         self._ending: asyncio.Future[Ending] = loop.create_future()
@@ -97,7 +97,11 @@ class SessionRunner:
                 await self._release(ending.state)
                 await self._say_goodbye(ending, sender)
         finally:
-            await self._release(SessionState.ERROR)
+            try:
+                await self._release(SessionState.ERROR)
+            finally:
+                # After the goodbye, which a store that does not answer should not hold up.
+                await self._states.close()
             seconds = round(self._clock() - started_s, 3)
             self._post.log("session_end", reason=reason, segments=self._session.segment_idx, seconds=seconds)
             self._server.log.close(self._session.id, wait=False)
@@ -136,7 +140,7 @@ class SessionRunner:
             self._end(endings.failed())
 
     async def _release(self, state: SessionState) -> None:
-        """Free the worker and the session's place, and forget its state; twice is the same as once."""
+        """Free the worker and the session's place; twice is the same as once."""
         session, server = self._session, self._server
         if server.runners.pop(session.id, None) is None:
             return
@@ -145,7 +149,6 @@ class SessionRunner:
         try:
             await server.pool.release(session.id)
         finally:
-            self._states.forget()
             if self._opening is not None:
                 discard_image(self._opening.image)
 

@@ -19,7 +19,7 @@ from starlette.responses import PlainTextResponse
 
 import fastvideo
 from fastvideo.api.errors import ConfigValidationError, EncodeError, FastVideoError
-from fastvideo.api.schema import ServeConfig
+from fastvideo.api.schema import ServeConfig, StreamingConfig
 from fastvideo.api.session_presets import load_session_presets
 from fastvideo.entrypoints.streaming import metrics
 from fastvideo.entrypoints.streaming.connection import ConnectionLost, WebSocketConnection
@@ -35,8 +35,9 @@ from fastvideo.entrypoints.streaming.segment_requests import operator_requests
 from fastvideo.entrypoints.streaming.server_state import ServerState
 from fastvideo.entrypoints.streaming.session import SessionManager, SessionRejected
 from fastvideo.entrypoints.streaming.session_logger import SessionLogger
-from fastvideo.entrypoints.streaming.session_store import InMemorySessionStore, SessionStore
+from fastvideo.entrypoints.streaming.session_store import BlobStore, SessionStore
 from fastvideo.entrypoints.streaming.start_failure import no_worker, start_failures
+from fastvideo.entrypoints.streaming.store_urls import open_blobs, open_stores
 from fastvideo.entrypoints.streaming.stream_server import bind, build_server, serve
 from fastvideo.entrypoints.streaming.warmup import Warmup
 from fastvideo.entrypoints.streaming.worker import SegmentGenerator, preset_defaults
@@ -61,8 +62,12 @@ def build_app(
     """The streaming server around a generator, around a pool of one's own, or around the worker processes that
     ``streaming.pool`` selects when neither is given.
 
+    Opens the stores of ``streaming.stores``, which may wait for a disk or a network; the app closes them at its end.
+    A session store of one's own, or of one's own pool, takes the place of the configured one, and is not closed.
+
     Raises ValueError without a ``streaming`` block, for both a generator and a pool, for neither without worker
-    processes, and ConfigValidationError when a generator of this process shall run in others.
+    processes; ConfigValidationError when a generator of this process shall run in others, and for stores that cannot
+    be; StoreUnavailable for one that does not answer.
     """
     streaming = serve_config.streaming
     if streaming is None:
@@ -75,21 +80,26 @@ def build_app(
     processes = generator is None and pool is None and wants_processes(serve_config, devices)
     if not processes and (generator is None) == (pool is None):
         raise ValueError("pass either a generator or a pool, and not both")
-    store = session_store if session_store is not None else getattr(pool, "session_store", None)
-    if store is None:
-        store = InMemorySessionStore()
-    if processes:
-        pool = worker_pool(serve_config, devices, session_store=store)
-    elif pool is None:
-        assert generator is not None
-        pool = InProcessGpuPool(
-            generator,
-            session_store=store,
-            config=streaming.pool,
-            queue_length=streaming.queue.max_length,
-            warmup=Warmup.of(serve_config, preset_defaults(generator)),
-            expected_segments=streaming.generation_segment_cap,
-        )
+    given = session_store if session_store is not None else getattr(pool, "session_store", None)
+    store, blob_store, close_stores = _open_stores(streaming, given)
+    try:
+        if processes:
+            pool = worker_pool(serve_config, devices, session_store=store)
+        elif pool is None:
+            assert generator is not None
+            pool = InProcessGpuPool(
+                generator,
+                session_store=store,
+                config=streaming.pool,
+                queue_length=streaming.queue.max_length,
+                warmup=Warmup.of(serve_config, preset_defaults(generator)),
+                expected_segments=streaming.generation_segment_cap,
+            )
+        assert pool is not None
+        session_presets = load_session_presets()
+    except BaseException:
+        close_stores()
+        raise
     server = ServerState(
         serve_config=serve_config,
         pool=pool,
@@ -99,7 +109,8 @@ def build_app(
             max_sessions=streaming.max_sessions,
         ),
         session_store=store,
-        session_presets=load_session_presets(),
+        blob_store=blob_store,
+        session_presets=session_presets,
         log=SessionLogger(streaming.session_log_dir),
     )
 
@@ -121,6 +132,9 @@ def build_app(
             await asyncio.gather(*tasks, return_exceptions=True)
             await server.pool.shutdown()
             await asyncio.to_thread(server.log.close_all)
+            # Stores first: a call that waits for one ends with it.
+            await asyncio.to_thread(close_stores)
+            await asyncio.to_thread(server.store_calls.shutdown)
 
     app = FastAPI(title="fastvideo", version=fastvideo.__version__, lifespan=lifespan, openapi_url=None)
     app.state.server_state = server
@@ -129,6 +143,28 @@ def build_app(
     app.include_router(build_health_router(server.pool, draining=lambda: server.draining, with_health=False))
     mount_page(app, frontend_dir())
     return app
+
+
+def _open_stores(
+    streaming: StreamingConfig, given: SessionStore | None
+) -> tuple[SessionStore, BlobStore, Callable[[], None]]:
+    """The two stores, and what closes those of them that are ours."""
+    config = streaming.stores
+    if config.ttl_seconds <= streaming.session_timeout_seconds:
+        raise ConfigValidationError(
+            "streaming.stores.ttl_seconds",
+            f"expected more than streaming.session_timeout_seconds ({streaming.session_timeout_seconds}), so that no"
+            f" session outlives its state, got {config.ttl_seconds:g}",
+        )
+    if given is None:
+        stores = open_stores(config.sessions, config.blobs, ttl_s=config.ttl_seconds)
+        return stores.sessions, stores.blobs, stores.close
+    if config.sessions != "memory:":
+        raise ConfigValidationError(
+            "streaming.stores.sessions", "a session store was passed to the server as well; choose one of them"
+        )
+    blobs = open_blobs(config.blobs, ttl_s=config.ttl_seconds)
+    return given, blobs, blobs.close
 
 
 def _add_routes(app: FastAPI, server: ServerState) -> None:

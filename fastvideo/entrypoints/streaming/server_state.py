@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -15,6 +16,9 @@ from fastvideo.entrypoints.streaming.pool_base import GpuPool
 from fastvideo.entrypoints.streaming.session import SessionManager
 from fastvideo.entrypoints.streaming.session_logger import SessionLogger
 from fastvideo.entrypoints.streaming.session_store import BlobStore, InMemoryBlobStore, SessionStore
+
+# As many calls as a Redis gets at once.
+STORE_THREADS = 16
 
 
 class Endable(Protocol):
@@ -37,6 +41,7 @@ class Endable(Protocol):
 class ServerState:
     """One server's parts, made by ``build_app``. ``clock`` gives monotonic seconds.
 
+    ``store_calls``: threads of their own for what is asked of stores, so that a slow one holds up nothing else.
     ``draining``: no session is taken, and no segment begun, any more. ``start_failure``: why no session will ever be
     served.
     """
@@ -46,6 +51,7 @@ class ServerState:
     sessions: SessionManager
     session_store: SessionStore
     blob_store: BlobStore = field(default_factory=InMemoryBlobStore)
+    store_calls: Executor = field(default_factory=lambda: ThreadPoolExecutor(STORE_THREADS, "stores"))
     session_presets: dict[str, SessionPreset] = field(default_factory=dict)
     log: SessionLogger = field(default_factory=lambda: SessionLogger(None))
     metrics: Metrics = field(default_factory=Metrics)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import TypeVar
 
 from fastvideo.api.errors import LimitExceeded
 from fastvideo.api.schema import ContinuationState
@@ -17,15 +20,27 @@ from fastvideo.entrypoints.streaming.store_errors import StoreUnavailable
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 
 class StateKeeper:
-    """Replaces, reads and forgets the state of ``session``. Stores are written and read in threads."""
+    """Replaces, reads and forgets the state of ``session``.
 
-    def __init__(self, session: Session, session_store: SessionStore, blob_store: BlobStore) -> None:
+    Stores are written and read in the threads of ``executor``, or in asyncio's own when None.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        session_store: SessionStore,
+        blob_store: BlobStore,
+        executor: Executor | None = None,
+    ) -> None:
         self._session = session
         self._states = session_store
         self._all_blobs = blob_store
         self._blobs = blob_store.owned(session.id)
+        self._executor = executor
         self._forgotten = False
 
     async def replace(self, state: ContinuationState | None) -> None:
@@ -35,16 +50,16 @@ class StateKeeper:
         LeaseLost when the store was told of a lease, and another server goes on with the session.
         """
         old = self._session.continuation_state
-        self._session.continuation_state = stored = await asyncio.to_thread(self._store, state)
+        self._session.continuation_state = stored = await self._called(lambda: self._store(state))
         kept = state_blobs.blob_ids(stored) if stored else []
         dropped = [blob_id for blob_id in (state_blobs.blob_ids(old) if old else []) if blob_id not in kept]
         if dropped:
-            await asyncio.to_thread(state_blobs.drop_blobs, dropped, self._blobs)
+            await self._called(lambda: state_blobs.drop_blobs(dropped, self._blobs))
 
     async def whole(self) -> ContinuationState | None:
         """The state with its blobs inlined. Raises StateInvalid when one has expired."""
         state = self._session.continuation_state
-        return None if state is None else await asyncio.to_thread(state_blobs.inline, state, self._blobs)
+        return None if state is None else await self._called(lambda: state_blobs.inline(state, self._blobs))
 
     async def snapshot_text(self) -> str | None:
         """The snapshot message for the state, None without one. Raises StateInvalid, LimitExceeded."""
@@ -62,8 +77,14 @@ class StateKeeper:
         self._drop_everything()
 
     async def close(self) -> None:
-        """:meth:`forget` in a thread, as a store on a disk or across a network takes its time."""
-        await asyncio.to_thread(self.forget)
+        """:meth:`forget` in a thread, as a store on a disk or across a network takes its time.
+
+        Whoever is cancelled while waiting for it leaves it under way.
+        """
+        await asyncio.shield(self._called(self.forget))
+
+    def _called(self, work: Callable[[], T]) -> asyncio.Future[T]:
+        return asyncio.get_running_loop().run_in_executor(self._executor, work)
 
     def _drop_everything(self) -> None:
         try:

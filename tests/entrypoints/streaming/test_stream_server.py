@@ -218,8 +218,13 @@ def broken(folder: Path) -> str:
         (lambda folder: ["--generator.model_path", "mock:?speed=9"], "speed"),
         (lambda folder: ["--generator.model_path", "tiny:", "--generator.revision", "main"], "revision: only None"),
         (lambda folder: ["--server.host", "host.invalid"], "cannot listen on host.invalid"),
+        (lambda folder: ["--streaming.stores.sessions", "file:/dev/null/x"], "expected a folder at /dev/null/x"),
+        (lambda folder: ["--streaming.stores.blobs", "ftp://host/x"], "streaming.stores.blobs: expected memory:"),
     ],
-    ids=["no checkpoint", "broken checkpoint", "bad value", "not offered by the model", "no such host"],
+    ids=[
+        *("no checkpoint", "broken checkpoint", "bad value", "not offered by the model", "no such host"),
+        *("store out of reach", "no such store"),
+    ],
 )
 def test_what_shows_only_at_the_start_is_one_sentence_and_exit_code_3(
     words: Any, said: str, tmp_path: Path, capsys: Any
