@@ -10,11 +10,12 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
@@ -27,6 +28,7 @@ from fastvideo.models.ltx2.loader import official_key, split_key
 from fastvideo.models.ltx2.rope import audio_positions, video_positions
 from fastvideo.models.ltx2.transformer import LTX2Transformer, LTX2TransformerConfig, ModalityInput
 from fastvideo.pipelines.basic.ltx2.segment_plan import SegmentPlan
+from fastvideo.pipelines.basic.ltx2.sigmas import distilled_sigmas
 from scripts.train_embedded.latents import SHARD_SAMPLES, SIZE_PX, STREAMS, read_pictures, read_sounds, shard_path
 from scripts.train_embedded.samples import CAPTIONS, plans
 from scripts.train_embedded.sizes import transformer_section
@@ -202,6 +204,29 @@ def noise_levels(count: int, generator: torch.Generator) -> Tensor:
     return torch.where(pure, torch.ones(count), other)
 
 
+@dataclass(frozen=True)
+class _Part:
+    """One stream of a batch: clean tokens, their noise, [B, N, C], which are not given [N], what stands in those that
+    are, how much each token counts [B, N], and what the model takes beside them."""
+
+    clean: Tensor
+    noise: Tensor
+    mask: Tensor
+    kept: Tensor
+    weight: Tensor
+    positions: Tensor
+    context: Tensor
+
+    def input(self, latents: Tensor, sigma: Tensor) -> ModalityInput:
+        shown = torch.where(self.mask[:, None] > 0, latents, self.kept)
+        return ModalityInput(shown, sigma[:, None] * self.mask, sigma, self.positions, self.context)
+
+    def loss(self, latents: Tensor, sigma: Tensor, velocity: Tensor) -> Tensor:
+        """Squared error of velocities, of which (x - x0) / sigma leads back to the clean tokens, per sample [B]."""
+        target = (latents - self.clean) / sigma[:, None, None]
+        return (self.weight * (velocity.float() - target).square().mean(dim=-1)).mean(dim=-1)
+
+
 def velocity_losses(
     model: Callable[[ModalityInput, ModalityInput], tuple[Tensor, Tensor]],
     batch: Batch,
@@ -209,50 +234,63 @@ def velocity_losses(
     generator: torch.Generator,
     *,
     audio_weight: float = _AUDIO_WEIGHT,
+    sigmas: Sequence[float] | None = None,
 ) -> dict[str, Tensor]:
-    """Squared errors of the velocities, eps - x0 at x_t = (1 - sigma) x0 + sigma eps, of all that is not given.
+    """Squared errors of the velocities at noisy tokens x, with one sigma a sample for picture and sound, of all that is
+    not given: x = (1 - sigma) x0 + sigma eps.
 
-    One sigma a sample for picture and sound, as at run time. Tokens that differ from their clip's mean count more:
-    those are the shapes.
+    With ``sigmas``, the levels of a sampling schedule from 1 down, x is instead what sampling has at one of them: the
+    model's own steps lead there from noise, and it learns to put right what it got wrong before. Errors count as those
+    of x0 over sigma then. A caption of the world says all that there is to see, so there is one right answer.
     """
+    video, audio = _parts(batch, contexts, generator)
+    size, device = batch.video.shape[0], contexts[0].device
+    if sigmas is None:
+        sigma = noise_levels(size, generator).to(device)
+        reached = [torch.lerp(part.clean, part.noise, sigma[:, None, None]) for part in (video, audio)]
+        scale = torch.ones_like(sigma)
+    else:
+        step = int(torch.randint(len(sigmas), (), generator=generator))
+        reached = [video.noise, audio.noise]
+        with torch.no_grad():
+            for level, following in pairwise(sigmas[: step + 1]):
+                sigma = torch.full((size,), level, device=device)
+                velocities = model(video.input(reached[0], sigma), audio.input(reached[1], sigma))
+                reached = [x + (following - level) * v.float() for x, v in zip(reached, velocities, strict=True)]
+        sigma = scale = torch.full((size,), sigmas[step], device=device)
+    velocities = model(video.input(reached[0], sigma), audio.input(reached[1], sigma))
+    losses = [
+        (scale * part.loss(latents, sigma, velocity)).mean()
+        for part, latents, velocity in zip((video, audio), reached, velocities, strict=True)
+    ]
+    return {"loss": losses[0] + audio_weight * losses[1], "video": losses[0], "audio": losses[1]}
+
+
+def _parts(batch: Batch, contexts: tuple[Tensor, Tensor], generator: torch.Generator) -> tuple[_Part, _Part]:
+    """Tokens that differ from their clip's mean count more: those are the shapes."""
     plan, device = batch.plan, contexts[0].device
-    size = batch.video.shape[0]
     side = SIZE_PX // _SPATIAL_SCALE
-    given_frames = (plan.overlap_frames + 7) // 8
-    sigma = noise_levels(size, generator).to(device)
-    inputs, targets, weights = [], [], []
-    for clean, given, positions, context in (
-        (
-            batch.video.to(device),
-            given_frames * side * side,
-            video_positions(
-                plan.latent_frames, side, side, fps=plan.fps, offset_s=float(plan.position_offset), device=device
-            ),
-            contexts[0],
-        ),
-        (
-            batch.audio.to(device),
-            plan.audio_context_latents,
-            audio_positions(plan.audio_latents, device=device),
-            contexts[1],
-        ),
-    ):
+    frames, offset_s = plan.latent_frames, float(plan.position_offset)
+    streams = (
+        (batch.video, (plan.overlap_frames + 7) // 8 * side * side),
+        (batch.audio, plan.audio_context_latents),
+    )
+    positions = (
+        video_positions(frames, side, side, fps=plan.fps, offset_s=offset_s, device=device),
+        audio_positions(plan.audio_latents, device=device),
+    )
+    parts = []
+    for (tokens, given), places, context in zip(streams, positions, contexts, strict=True):
+        clean = tokens.to(device)
         noise = torch.randn(clean.shape, generator=generator).to(device)
         mask = torch.ones(clean.shape[1], device=device)
         mask[:given] = 0
-        timesteps = sigma[:, None] * mask
-        kept = clean + _GIVEN_NOISE * torch.rand((size, 1, 1), generator=generator).to(device) * noise
-        mixed = torch.lerp(clean, noise, sigma[:, None, None])
-        inputs.append(ModalityInput(torch.where(mask[:, None] > 0, mixed, kept), timesteps, sigma, positions, context))
-        targets.append(noise - clean)
+        kept = clean + _GIVEN_NOISE * torch.rand((len(clean), 1, 1), generator=generator).to(device) * noise
         apart = (clean - clean.mean(dim=1, keepdim=True)).abs().mean(dim=-1)
         apart = 0.5 + apart / apart.mean(dim=1, keepdim=True).clamp(min=1e-6)
-        weights.append(apart * mask / (apart * mask).mean(dim=1, keepdim=True))
-    losses = [
-        (weight * (velocity.float() - target).square().mean(dim=-1)).mean()
-        for velocity, target, weight in zip(model(*inputs), targets, weights, strict=True)
-    ]
-    return {"loss": losses[0] + audio_weight * losses[1], "video": losses[0], "audio": losses[1]}
+        weight = apart * mask / (apart * mask).mean(dim=1, keepdim=True)
+        parts.append(_Part(clean, noise, mask, kept, weight, places, context))
+    return parts[0], parts[1]
 
 
 def train_flow(
@@ -267,10 +305,12 @@ def train_flow(
     start_from: Path | None = None,
     compiled: bool = False,
     silent: bool = False,
+    sampling_steps: int | None = None,
 ) -> LTX2Transformer:
     """Trains from the last snapshot in ``folder`` and writes the transformer's tensors.
 
     ``silent`` trains on pictures alone, before there is a sound VAE; the same run can go on with sound.
+    ``sampling_steps`` trains along the model's own way through a schedule of that many steps.
     """
     text_encoder, connectors = load_text(folder)
     text_encoder.model.to(device)
@@ -284,6 +324,12 @@ def train_flow(
     team = Team.join()
     share = batch_size // team.size
     store = Samples(folder, samples, model.config.audio_in_channels if silent else None)
+    loss_of = partial(
+        velocity_losses,
+        run,
+        audio_weight=0 if silent else _AUDIO_WEIGHT,
+        sigmas=None if sampling_steps is None else distilled_sigmas(sampling_steps)[:-1],
+    )
 
     def losses_at(step: int) -> dict[str, Tensor]:
         run.follow()
@@ -295,7 +341,7 @@ def train_flow(
         for first in range(0, share, at_once):
             part = batch.part(team.rank * share + first, team.rank * share + min(first + at_once, share))
             contexts = contexts_of(text_encoder, connectors, part.captions)
-            parts.append(velocity_losses(run, part, contexts, generator, audio_weight=0 if silent else _AUDIO_WEIGHT))
+            parts.append(loss_of(part, contexts, generator))
         return {name: torch.stack([losses[name] for losses in parts]).mean() for name in parts[0]}
 
     average = train(model, losses_at, plan, folder, stop_at=stop_at, team=team)
@@ -326,6 +372,9 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=1.5e-3, help="highest learning rate (default 0.0015)")
     parser.add_argument("--seed", type=int, default=0, help="of weights, batches and noise (default 0)")
     parser.add_argument("--from", dest="start_from", type=Path, help="trained weights to begin with")
+    parser.add_argument(
+        "--sampling-steps", type=int, help="train on what so many steps of the model's own lead to (default: on data)"
+    )
     parser.add_argument("--silent", action="store_true", help="pictures alone; go on without this for sound")
     parser.add_argument("--compile", action="store_true", help="fuse operations: 2 minutes first, then faster steps")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cpu or cuda")
@@ -342,6 +391,7 @@ def main() -> None:
         start_from=arguments.start_from,
         compiled=arguments.compile,
         silent=arguments.silent,
+        sampling_steps=arguments.sampling_steps,
     )
 
 
