@@ -1,7 +1,7 @@
 """The pool of worker processes: each has a generator of its own, and may die without a session losing its stream.
 
-Segments are leased one at a time to whichever worker is free. A segment whose worker died is made once more, by another
-worker or by the one that replaces it, and what the client has of it already is not sent again.
+Segments are leased one at a time to whichever worker is free. A segment whose worker died before its end is made once
+more, by another worker or by the one that replaces it, and what the client has of it already is not sent again.
 """
 
 from __future__ import annotations
@@ -266,7 +266,9 @@ class SubprocessGpuPool(GpuPool):
     def _do_again(self, turn: WorkerTurn) -> None:
         if turn.abandoned or turn.ended:
             return
-        if turn.cancelled:
+        if turn.whole:
+            turn.end()
+        elif turn.cancelled:
             turn.end(_cancelled())
         elif turn.taken > 1 or turn.begun > _MOST_BEGINNINGS:
             # A worker that was dead already when it got the job does not count, or not for ever.

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from fastvideo.entrypoints.streaming.frames_view import FramesView
-from fastvideo.entrypoints.streaming.segment_events import SegmentFragment, SegmentInit, SegmentStarted
+from fastvideo.entrypoints.streaming.segment_events import SegmentDone, SegmentFragment, SegmentInit, SegmentStarted
 from fastvideo.entrypoints.streaming.worker_buffers import Buffer
 from fastvideo.entrypoints.streaming.worker_messages import JobEvent, ResultDone, ResultFrames
 
@@ -23,7 +23,8 @@ TurnItem = JobEvent | FramesView | ResultFrames | ResultDone | BegunAgain
 class WorkerTurn:
     """Iterate for what the worker sends. ``buffers``: the encoded job; ``clock`` gives monotonic seconds.
 
-    ``consumed`` is called with the size of media that was read, or that nobody will read.
+    ``consumed`` is called with the size of media that was read, or that nobody will read. Once the summary of a segment
+    or result is here the turn is whole: whatever happens to its worker then, reading gives all of it and no error.
     """
 
     def __init__(
@@ -45,6 +46,8 @@ class WorkerTurn:
         self.taken = 0
         self.cancelled = False
         self.abandoned = False
+        #: Whether all that the reader is to get is here; only the worker's word that it is free is missing.
+        self.whole = False
         self._consumed = consumed
         self._clock = clock
         self._asked_s = clock()
@@ -73,15 +76,19 @@ class WorkerTurn:
             elif isinstance(event, SegmentStarted):
                 queue_ms = round((self._clock() - self._asked_s) * 1000.0, 3)
                 item = replace(item, event=replace(event, queue_ms=queue_ms))
-        if self.abandoned or self._ended:
+        if self.abandoned or self._ended or self.whole:
             self._leave(item, size_bytes)
         else:
             self._put(item, size_bytes)
+        self.whole = self.whole or _is_last(item)
 
     def end(self, error: Exception | None = None, busy_s: float | None = None) -> None:
-        """Nothing follows; with ``error``, reading raises it after what came before. The first end counts."""
+        """Nothing follows; with ``error``, reading raises it after what came before, unless the turn is whole.
+
+        The first end counts.
+        """
         if not self._ended:
-            self._ended, self._error, self.busy_s = True, error, busy_s
+            self._ended, self._error, self.busy_s = True, None if self.whole else error, busy_s
             self._changed.set()
 
     def abandon(self) -> None:
@@ -118,6 +125,10 @@ class WorkerTurn:
     def _leave(self, item: TurnItem, size_bytes: int) -> None:
         _release(item)
         self._consumed(self, size_bytes)
+
+
+def _is_last(item: TurnItem) -> bool:
+    return isinstance(item, ResultDone) or (isinstance(item, JobEvent) and isinstance(item.event, SegmentDone))
 
 
 def _release(item: TurnItem) -> None:

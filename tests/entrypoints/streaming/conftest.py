@@ -285,12 +285,12 @@ class ThreadWorker:
     ``kill()`` is sudden: the connection is gone, and whatever the generator still does reaches nobody.
     """
 
-    def __init__(self, build: Callable[[], Any], **settings: Any) -> None:
+    def __init__(self, build: Callable[[], Any], *, loop: type[WorkerLoop] = WorkerLoop, **settings: Any) -> None:
         self.connection, self._theirs = socket.socketpair()
         self.output = None
         self.pid = None
         self.killed = False
-        self.loop = WorkerLoop(self._theirs, lambda boot: build(), **settings)
+        self.loop = loop(self._theirs, lambda boot: build(), **settings)
         self.thread = threading.Thread(target=self._run, name="thread-worker", daemon=True)
         self.thread.start()
 

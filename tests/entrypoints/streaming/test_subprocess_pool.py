@@ -2,9 +2,11 @@ import asyncio
 import contextlib
 import functools
 import logging
+import math
 import os
 import random
 import signal
+import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
@@ -18,6 +20,7 @@ import pytest
 from benchmarks.faulty_worker import faulty_command
 from fastvideo.api.cancellation import CancellationToken
 from fastvideo.api.errors import CheckpointError, GenerationCancelled, GenerationFailed, StateInvalid
+from fastvideo.api.results import GenerationResult
 from fastvideo.api.schema import ContinuationState, GeneratorConfig, GpuPoolConfig
 from fastvideo.entrypoints.streaming.gpu_pool import PoolHealth, PoolUnavailable, SubprocessGpuPool
 from fastvideo.entrypoints.streaming.health import get_pool_status
@@ -32,6 +35,8 @@ from fastvideo.entrypoints.streaming.segment_events import (
 )
 from fastvideo.entrypoints.streaming.worker import run_segment
 from fastvideo.entrypoints.streaming.worker_launch import launch_worker
+from fastvideo.entrypoints.streaming.worker_messages import JobEnded
+from fastvideo.entrypoints.streaming.worker_process import WorkerLoop
 from fastvideo.entrypoints.streaming.worker_supervisor import Limits
 
 # Those of a segment here: its start, two steps, the init segment, some fragments, its end.
@@ -195,6 +200,57 @@ async def test_a_cancelled_segment_whose_worker_dies_is_not_made_again(fakes) ->
         with pytest.raises(GenerationCancelled):
             await asyncio.wait_for(running, 5)
         generator.free()
+        assert len(generator.requests) == 1
+
+
+class DiesBeforeItIsFree(WorkerLoop):
+    """Says all that belongs to a job, and dies before it says that it ended."""
+
+    def _done(self, job: Any, generator: Any) -> JobEnded:
+        ended = super()._done(job, generator)
+        self._connection.shutdown(socket.SHUT_RDWR)
+        return ended
+
+
+@pytest.mark.parametrize("reads", ["at once", "when the worker is gone"])
+async def test_a_whole_segment_is_neither_repeated_nor_failed_by_the_death_of_its_worker(fakes, reads) -> None:
+    generator = fakes.StepGenerator()
+    launch = Threads(fakes, lambda _: generator, loop=DiesBeforeItIsFree)
+    async with pool_of(launch) as pool:
+        await pool.start()
+        await pool.acquire("a")
+        expected = list(run_segment(fakes.StepGenerator(), fakes.job(), fakes.token()))
+        for times in (1, 2):
+            events = []
+            async for event in pool.stream("a", fakes.job()):
+                events.append(event)
+                if reads != "at once":
+                    await fakes.until(lambda: len(launch.workers) == times + 1 and pool.ready)  # noqa: B023
+            assert [type(event) for event in events] == [type(event) for event in expected]
+            assert media(events) == media(expected)
+            await fakes.until(lambda: len(launch.workers) == times + 1 and pool.ready)  # noqa: B023
+            # Whoever replaced it has nothing to do.
+            assert not pool.get_status()["gpu_status"]["0"]["busy"]
+            assert len(generator.requests) == times
+        assert pool.turns_waiting == 0
+
+
+@pytest.mark.parametrize("ring_bytes", [64 * 64 * 3 * 8, 1])
+async def test_a_whole_result_is_neither_repeated_nor_failed_by_the_death_of_its_worker(fakes, ring_bytes) -> None:
+    generator = fakes.WholeGenerator()
+    launch = Threads(fakes, lambda _: generator, loop=DiesBeforeItIsFree)
+    async with pool_of(launch, ring_bytes=ring_bytes) as pool:
+        await pool.start()
+        await pool.acquire("a")
+        frames = 0
+        async for item in pool.views("a", fakes.request()):
+            if isinstance(item, GenerationResult):
+                assert item.state.kind == "ltx2.v1"
+                break
+            with item as view:
+                await fakes.until(lambda: len(launch.workers) == 2 and pool.ready)
+                frames += len(view.frames)
+        assert frames == 8
         assert len(generator.requests) == 1
 
 
@@ -506,7 +562,7 @@ async def test_streams_go_on_or_fail_with_a_code_while_workers_are_killed_at_twe
         await asyncio.wait_for(asyncio.gather(*(session(f"s{n}") for n in range(3))), 300)
         assert len(done) > 5
         assert set(failures) <= {("worker_failed", True)}
-        await fakes.until(lambda: pool.health() == PoolHealth(2, 2, 0, 0))
+        await fakes.until(lambda: pool.health() == PoolHealth(2, 2, 0, 0), seconds=60)
         assert pool.turns_waiting == 0
         workers = pool.get_status()["gpu_status"].values()
         assert not any(worker["busy"] or worker["client_count"] for worker in workers)
@@ -522,7 +578,7 @@ async def test_the_stream_goes_on_within_two_seconds_of_the_new_worker(fakes) ->
             if isinstance(event, SegmentInit):
                 os.kill(pool._fleet.pids[0], signal.SIGKILL)
                 await fakes.until(lambda: not pool.ready)
-                await fakes.until(lambda: pool.ready)
+                await fakes.until(lambda: pool.ready, seconds=60)
                 ready_s = time.monotonic()
             elif isinstance(event, SegmentFragment) and done_s is None:
                 done_s = time.monotonic()
@@ -530,23 +586,48 @@ async def test_the_stream_goes_on_within_two_seconds_of_the_new_worker(fakes) ->
         assert done_s - ready_s < 2
 
 
-async def test_a_process_that_hangs_or_grows_or_prints_or_leaves_children_is_dealt_with(fakes, caplog) -> None:
+async def test_a_process_that_grows_or_prints_or_leaves_children_is_dealt_with(fakes, caplog) -> None:
     caplog.set_level(logging.INFO)
-    limits = Limits(segment_s=3.0, memory_bytes=300 << 20, backoff_s=0.01, max_backoff_s=0.02)
+    limits = Limits(memory_bytes=300 << 20, backoff_s=0.01, max_backoff_s=0.02)
     async with real_pool(workers=2, launch=faulty, limits=limits) as pool:
         for name in ("good", "bad"):
             await pool.acquire(name)
         assert isinstance((await consume(pool, "bad", fakes.job("print a lot")))[-1], SegmentDone)
-        for prompt, reason in (("grow beyond", "allowed"), ("hang for ever", "in time"), ("fork and go", "gone")):
+        for prompt, reason in (("grow beyond", "allowed"), ("fork and go", "gone")):
             caplog.clear()
             failing = asyncio.create_task(consume(pool, "bad", fakes.job(prompt)))
             while not failing.done():
-                events = await asyncio.wait_for(consume(pool, "good", fakes.job("a red circle")), 30)
+                events = await asyncio.wait_for(consume(pool, "good", fakes.job("a red circle")), 60)
                 assert isinstance(events[-1], SegmentDone)
             with pytest.raises(GenerationFailed):
                 await failing
             assert reason in caplog.text
-        await fakes.until(lambda: pool.health().available_workers == 2)
+        await fakes.until(lambda: pool.health().available_workers == 2, seconds=60)
+
+
+async def test_a_process_that_hangs_is_ended_at_its_deadline_and_others_are_served(fakes, caplog) -> None:
+    caplog.set_level(logging.INFO)
+    ahead_s = 0.0
+    # The limit on memory has the workers looked at twice a second, so a clock that jumps is noticed.
+    limits = Limits(segment_s=600.0, silence_s=math.inf, memory_bytes=1 << 40, backoff_s=0.01)
+    async with real_pool(
+        workers=2, launch=faulty, limits=limits, retry_s=120.0, clock=lambda: time.monotonic() + ahead_s
+    ) as pool:
+        for name in ("good", "bad"):
+            await pool.acquire(name)
+        failing = asyncio.create_task(consume(pool, "bad", fakes.job("hang for ever")))
+        for beginnings in (1, 2):
+            await fakes.until(lambda: "bad" in pool._turns and pool._turns["bad"].taken == beginnings)  # noqa: B023
+            hanging = pool._turns["bad"].worker
+            events = await asyncio.wait_for(consume(pool, "good", fakes.job("a red circle")), 60)
+            assert isinstance(events[-1], SegmentDone)
+            assert pool.get_status()["gpu_status"][str(hanging)]["busy"]
+            ahead_s += 600.0
+            await fakes.until(lambda: hanging not in pool._fleet.alive)  # noqa: B023
+        with pytest.raises(GenerationFailed, match="two workers"):
+            await failing
+        assert caplog.text.count("in time") == 2
+        await fakes.until(lambda: pool.health().available_workers == 2, seconds=60)
 
 
 async def test_what_a_process_prints_is_in_the_log(fakes, caplog) -> None:
