@@ -6,20 +6,19 @@ The file carries all parts but the text encoder under the prefixes below. The te
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from torch import Tensor, nn
+from torch import nn
 
 from fastvideo.api.errors import CheckpointError
 from fastvideo.models.ltx2.audio_vae import AudioVAE
 from fastvideo.models.ltx2.config import LTX2Config
 from fastvideo.models.ltx2.connectors import TextConnectors
+from fastvideo.models.ltx2.tensor_file import TensorFile
+from fastvideo.models.ltx2.tensor_names import PROJECTION_PREFIX, official_key, split_key
 from fastvideo.models.ltx2.text_encoder import GemmaTextEncoder
 from fastvideo.models.ltx2.transformer import LTX2Transformer
 from fastvideo.models.ltx2.video_vae import UNUSED_TENSORS, VideoVAE
@@ -27,14 +26,9 @@ from fastvideo.models.ltx2.vocoder import Vocoder
 
 TEXT_ENCODER_FOLDER = "text_encoder"
 
-_TRANSFORMER_PREFIX = "model.diffusion_model."
-_CONNECTOR_PREFIXES = (
-    f"{_TRANSFORMER_PREFIX}video_embeddings_connector.",
-    f"{_TRANSFORMER_PREFIX}audio_embeddings_connector.",
-)
-_PROJECTION_PREFIX = "text_embedding_projection."
 _AGGREGATES = ("aggregate_embed", "video_aggregate_embed")
-_FLOAT_DTYPES = ("F32", "F16", "BF16")
+
+__all__ = ["TEXT_ENCODER_FOLDER", "LTX2Components", "checkpoint_file", "load_components", "official_key", "split_key"]
 
 
 @dataclass
@@ -74,37 +68,6 @@ def checkpoint_file(path: Path) -> Path:
     return path
 
 
-def split_key(key: str) -> tuple[str, str] | None:
-    """A tensor's part and its name there; None for a tensor that no part knows. Inverse of :func:`official_key`."""
-    if key.startswith(_CONNECTOR_PREFIXES):
-        return "connectors", key.removeprefix(_TRANSFORMER_PREFIX)
-    if key.startswith(_PROJECTION_PREFIX):
-        return "connectors", key
-    prefixes = {
-        "transformer": _TRANSFORMER_PREFIX,
-        "video_vae": "vae.",
-        "audio_vae": "audio_vae.",
-        "vocoder": "vocoder.",
-    }
-    for part, prefix in prefixes.items():
-        if key.startswith(prefix):
-            return part, key.removeprefix(prefix)
-    return None
-
-
-def official_key(part: str, name: str) -> str:
-    """The name that a part's tensor has in an official file."""
-    if part == "connectors":
-        return name if name.startswith(_PROJECTION_PREFIX) else f"{_TRANSFORMER_PREFIX}{name}"
-    prefixes = {
-        "transformer": _TRANSFORMER_PREFIX,
-        "video_vae": "vae.",
-        "audio_vae": "audio_vae.",
-        "vocoder": "vocoder.",
-    }
-    return f"{prefixes[part]}{name}"
-
-
 def load_components(
     path: Path | str,
     *,
@@ -116,13 +79,13 @@ def load_components(
 ) -> LTX2Components:
     """All parts of the checkpoint at ``path``, on ``device`` in ``dtype``, or a part's own of ``devices``, ``dtypes``.
 
-    Tensors are read one by one through a memory map, so loading needs no second copy of the weights. Raises
-    CheckpointError, with the names, for missing, unknown or wrongly shaped tensors.
+    Weights in fp8 are dequantised. Raises CheckpointError, with the names, for missing, unknown or wrongly shaped
+    tensors.
     """
     file = checkpoint_file(Path(path))
     own_dtypes, own_devices = dtypes or {}, devices or {}
-    with _opened(file) as tensors:
-        config = _config(file, tensors)
+    with TensorFile.opened(file) as tensors:
+        config = _config(tensors)
         encoder = GemmaTextEncoder.from_folder(
             Path(text_encoder_folder) if text_encoder_folder is not None else file.parent / TEXT_ENCODER_FOLDER,
             device=own_devices.get("text_encoder", device),
@@ -141,40 +104,32 @@ def load_components(
                 vocoder=Vocoder(config.vocoder),
             )
         modules = {part: module for part, module in components.modules().items() if part != "text_encoder"}
-        names = _matched(file, list(tensors.keys()), modules)
+        names = _matched(tensors, modules)
         for part, module in modules.items():
-            place = own_devices.get(part, device)
-            _fill(file, module, names[part], tensors, place, own_dtypes.get(part, dtype))
-            module.to(place).eval().requires_grad_(False)
+            tensors.fill(module, names[part], device=own_devices.get(part, device), dtype=own_dtypes.get(part, dtype))
     return components
 
 
-def _opened(file: Path) -> Any:
-    try:
-        return safe_open(str(file), framework="pt")
-    except (SafetensorError, OSError, struct.error) as error:
-        raise CheckpointError(f"{file} is not a readable safetensors file: {error}") from error
-
-
-def _config(file: Path, tensors: Any) -> LTX2Config:
+def _config(file: TensorFile) -> LTX2Config:
     """The configuration; the number of the text encoder's hidden states shows only in the projection's width."""
     try:
-        config = LTX2Config.from_metadata(tensors.metadata() or {})
+        config = LTX2Config.from_metadata(file.header.metadata)
     except CheckpointError as error:
-        raise CheckpointError(f"{file}: {error}") from error
+        raise CheckpointError(f"{file.path}: {error}") from error
     width = config.connectors.caption_channels
-    keys = set(tensors.keys())
     for name in _AGGREGATES:
-        key = f"{_PROJECTION_PREFIX}{name}.weight"
-        if key in keys:
-            features = tensors.get_slice(key).get_shape()[-1]
+        key = f"{PROJECTION_PREFIX}{name}.weight"
+        if key in file.header.tensors:
+            features = file.shape(key)[-1]
             if features % width:
                 raise CheckpointError(
-                    f"{file}: {key} reads {features} features, which is no multiple of caption_channels = {width}"
+                    f"{file.path}: {key} reads {features} features, no multiple of caption_channels = {width}"
                 )
             connectors = replace(config.connectors, num_text_hidden_states=features // width)
             return replace(config, connectors=connectors)
-    raise CheckpointError(f"{file}: missing tensor {_PROJECTION_PREFIX}{_AGGREGATES[0]}.weight, or its per-stream form")
+    raise CheckpointError(
+        f"{file.path}: missing tensor {PROJECTION_PREFIX}{_AGGREGATES[0]}.weight, or its per-stream form"
+    )
 
 
 def _check_text_encoder(encoder: GemmaTextEncoder, config: LTX2Config) -> None:
@@ -187,12 +142,12 @@ def _check_text_encoder(encoder: GemmaTextEncoder, config: LTX2Config) -> None:
         )
 
 
-def _matched(file: Path, keys: Iterable[str], modules: Mapping[str, nn.Module]) -> dict[str, dict[str, str]]:
+def _matched(file: TensorFile, modules: Mapping[str, nn.Module]) -> dict[str, dict[str, str]]:
     """For each part, its tensors' names and their keys in the file. Raises when the two sets differ."""
     names: dict[str, dict[str, str]] = {part: {} for part in modules}
     unknown = []
     expected = {part: set(module.state_dict()) for part, module in modules.items()}
-    for key in keys:
+    for key in file.keys:
         place = split_key(key)
         if place is not None and place[1] in expected[place[0]]:
             names[place[0]][place[1]] = key
@@ -201,31 +156,5 @@ def _matched(file: Path, keys: Iterable[str], modules: Mapping[str, nn.Module]) 
     missing = [
         official_key(part, name) for part in modules for name in sorted(expected[part]) if name not in names[part]
     ]
-    for what, found in (("missing", missing), ("unknown", sorted(unknown))):
-        if found:
-            more = f" and {len(found) - 3} more" if len(found) > 3 else ""
-            raise CheckpointError(f"{file}: {what} tensors: {', '.join(found[:3])}{more}")
+    file.check_names(missing=missing, unknown=unknown)
     return names
-
-
-def _fill(
-    file: Path,
-    module: nn.Module,
-    names: Mapping[str, str],
-    tensors: Any,
-    device: torch.device | str,
-    dtype: torch.dtype,
-) -> None:
-    state: dict[str, Tensor] = {}
-    for name, place in module.state_dict().items():
-        key = names[name]
-        view = tensors.get_slice(key)
-        if list(view.get_shape()) != list(place.shape):
-            raise CheckpointError(f"{file}: {key} has shape {view.get_shape()}, expected {list(place.shape)}")
-        if view.get_dtype() not in _FLOAT_DTYPES:
-            raise CheckpointError(
-                f"{file}: {key} is {view.get_dtype()}; quantised checkpoints are not supported, use the bf16 file"
-            )
-        # A copy: what came through the map would change with the file.
-        state[name] = tensors.get_tensor(key).to(device=device, dtype=dtype, copy=True)
-    module.load_state_dict(state, strict=True, assign=True)

@@ -119,14 +119,58 @@ def test_a_tensor_of_another_shape_is_named_with_both_shapes(original: Path, tmp
         load_components(file)
 
 
-def test_a_quantised_tensor_is_refused_with_a_way_out(original: Path, tmp_path: Path) -> None:
+QUANTISED = ("model.diffusion_model.transformer_blocks.0.attn1.to_q", "model.diffusion_model.proj_out")
+
+
+def quantised(tensors: dict[str, Tensor], layers: tuple[str, ...] = QUANTISED) -> None:
+    """Store the layers as the official fp8 files do."""
+    for layer in layers:
+        weight = tensors[f"{layer}.weight"].float()
+        scale = weight.abs().max() / 448
+        tensors[f"{layer}.weight"] = (weight / scale).to(torch.float8_e4m3fn)
+        tensors[f"{layer}.weight_scale"] = scale
+        tensors[f"{layer}.input_scale"] = torch.tensor(0.5)
+
+
+def test_weights_in_fp8_are_dequantised_wherever_the_file_has_them(original: Path, tmp_path: Path) -> None:
+    file = rewritten(original, tmp_path, lambda tensors, _: quantised(tensors))
+    stored, _ = read(file)
+    exact, quantised_model = load_components(original).transformer, load_components(file).transformer
+    for name, tensor in quantised_model.state_dict().items():
+        key = official_key("transformer", name)
+        layer = key.removesuffix(".weight")
+        if layer in QUANTISED:
+            expected = stored[key].to(torch.float32) * stored[f"{layer}.weight_scale"]
+            assert torch.equal(tensor, expected)
+            # Three bits of mantissa: half a step of 1/8 at most.
+            torch.testing.assert_close(
+                tensor, exact.state_dict()[name], rtol=1 / 16, atol=float(tensor.abs().max()) / 900
+            )
+        else:
+            assert torch.equal(tensor, exact.state_dict()[name])
+
+
+def test_a_weight_in_fp8_without_its_scale_is_refused_with_a_way_out(original: Path, tmp_path: Path) -> None:
+    def lose(tensors: dict[str, Tensor], _: dict[str, str]) -> None:
+        quantised(tensors)
+        del tensors[f"{QUANTISED[1]}.weight_scale"]
+
+    with pytest.raises(CheckpointError, match=r"proj_out\.weight_scale, one F32 value.*or the bf16 file"):
+        load_components(rewritten(original, tmp_path, lose))
+
+
+def test_a_scale_of_a_weight_that_is_not_in_fp8_is_unknown(original: Path, tmp_path: Path) -> None:
+    key = "model.diffusion_model.proj_out.weight_scale"
+    file = rewritten(original, tmp_path, lambda tensors, _: tensors.update({key: torch.ones(())}))
+    with pytest.raises(CheckpointError, match=f"unknown tensors: {key}"):
+        load_components(file)
+
+
+def test_another_quantised_type_is_refused_with_a_way_out(original: Path, tmp_path: Path) -> None:
     key = "model.diffusion_model.proj_out.weight"
-
-    def quantise(tensors: dict[str, Tensor], _: dict[str, str]) -> None:
-        tensors[key] = tensors[key].to(torch.float8_e4m3fn)
-
-    with pytest.raises(CheckpointError, match="use the bf16 file"):
-        load_components(rewritten(original, tmp_path, quantise))
+    file = rewritten(original, tmp_path, lambda tensors, _: tensors.update({key: tensors[key].to(torch.uint8)}))
+    with pytest.raises(CheckpointError, match=r"is U8.*use the bf16 or the fp8 file"):
+        load_components(file)
 
 
 def test_metadata_of_another_model_is_a_sentence_with_the_files_name(original: Path, tmp_path: Path) -> None:
