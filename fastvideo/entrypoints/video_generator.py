@@ -32,6 +32,7 @@ from fastvideo.entrypoints.off_the_loop import off_the_loop
 from fastvideo.entrypoints.output_files import write_video
 from fastvideo.entrypoints.prompt_expansion import expand_prompts
 from fastvideo.pipelines.basic.ltx2.presets import select_preset
+from fastvideo.pipelines.basic.ltx2.recipe import LTX2Recipe
 from fastvideo.pipelines.basic.ltx2.support import check_generator_config, check_request
 
 if TYPE_CHECKING:
@@ -61,11 +62,12 @@ class VideoGenerator:
         self.config = config
         self._limits = limits or RequestLimits()
         self.preset = select_preset(config.model_path, config.pipeline.preset, config.pipeline.preset_version)
+        self._recipe = LTX2Recipe.of(self.preset)
         checkpoint = local_checkpoint(config.model_path)
         # torch is imported here, so that everything above answers at once.
         from fastvideo.pipelines.basic.ltx2.building import build_pipeline
 
-        self._pipeline: LTX2Pipeline | None = build_pipeline(checkpoint, config, pool)
+        self._pipeline: LTX2Pipeline | None = build_pipeline(checkpoint, config, pool, recipe=self._recipe)
         self.model_id = checkpoint.stem
         self._turn = threading.Lock()
         self._current: CancellationToken | None = None
@@ -116,7 +118,7 @@ class VideoGenerator:
         resolved = resolve_request(normalize_generation_request(request), preset_defaults=self.preset.defaults)
         validate_request(resolved, self._limits)
         validate_stage_overrides(self.preset, resolved.stage_overrides)
-        check_request(resolved)
+        check_request(resolved, guided=self._recipe.guided)
         return resolved
 
     def stream(self, request: GenerationRequest, *, cancel: CancellationToken | None = None) -> Events:

@@ -308,6 +308,38 @@ def test_values_out_of_bounds_are_refused_before_anything_runs(
     assert caught.value.path == path
 
 
+@pytest.mark.parametrize(("preset", "version"), [("ltx2_base", "2.0"), ("ltx2_3_base", "2.3")])
+def test_a_base_preset_runs_guided_and_each_of_its_scales_counts(preset: str, version: str) -> None:
+    config = parse_config(
+        GeneratorConfig, {"model_path": f"tiny:?seed=0&version={version}", "pipeline": {"preset": preset}}
+    )
+    with VideoGenerator(config) as built:
+
+        def made(**changes: Any) -> list[np.ndarray[Any, Any]]:
+            overrides, sampling = changes.pop("overrides", {}), SMALL | changes.pop("sampling", {})
+            request = GenerationRequest(
+                prompt="a fox",
+                sampling=SamplingConfig(**sampling),
+                output=OutputConfig(save_video=False),
+                stage_overrides={"denoise": overrides},
+                **changes,
+            )
+            result = one(built.generate(request))
+            assert result.size == (64, 64, 17)
+            return [np.stack(result.frames), result.audio]
+
+        assert built.resolve(a_request()).negative_prompt
+        guided = made()
+        weaker = [
+            made(negative_prompt="a fox, a very sharp fox"),
+            made(sampling={"guidance_scale": 1.5}),
+            made(sampling={"guidance_rescale": 0.0}),
+            *(made(overrides={name: 1.25}) for name in ("audio_guidance_scale", "stg_scale", "modality_scale")),
+        ]
+        for other in weaker:
+            assert any(not np.array_equal(a, b) for a, b in zip(guided, other, strict=True))
+
+
 def test_stages_that_the_preset_does_not_have_are_refused(generator: VideoGenerator) -> None:
     request = a_request()
     request.stage_overrides = {"refine": {"num_inference_steps": 2}}

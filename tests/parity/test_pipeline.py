@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -19,9 +20,11 @@ from fastvideo.api.schema import GenerationRequest, SamplingConfig
 from fastvideo.models.ltx2.loader import LTX2Components, load_components
 from fastvideo.models.ltx2.tiny import write_tiny_checkpoint
 from fastvideo.models.ltx2.waveform_generator import GeneratorConfig
+from fastvideo.pipelines.basic.ltx2.guidance import Guidance, StreamGuidance
 from fastvideo.pipelines.basic.ltx2.pipeline import LTX2Pipeline
 from fastvideo.pipelines.basic.ltx2.pipeline_configs import LTX2T2VConfig
-from fastvideo.pipelines.basic.ltx2.sigmas import distilled_sigmas
+from fastvideo.pipelines.basic.ltx2.recipe import LTX2Recipe
+from fastvideo.pipelines.basic.ltx2.sigmas import distilled_sigmas, shifted_sigmas
 from fastvideo.pipelines.basic.ltx2.stages.tokens import tokens_to_audio, tokens_to_video
 
 HEIGHT, WIDTH, FRAMES, FPS, STEPS, SEED = 64, 96, 17, 24, 5, 3
@@ -126,6 +129,75 @@ def test_latents_frames_and_sound_are_those_of_diffusers(
     )
 
 
+GUIDANCE = {
+    "negative prompt": Guidance(StreamGuidance(cfg=3.0), StreamGuidance(cfg=7.0)),
+    "perturbed block": Guidance(StreamGuidance(stg=1.0), StreamGuidance(stg=0.5)),
+    "isolated streams": Guidance(StreamGuidance(modality=3.0), StreamGuidance(modality=2.0)),
+    "all": Guidance(
+        StreamGuidance(cfg=3.0, stg=1.0, modality=3.0, rescale=0.7),
+        StreamGuidance(cfg=7.0, stg=0.5, modality=2.0, rescale=0.4),
+    ),
+}
+
+
+@pytest.mark.parametrize("guidance", GUIDANCE.values(), ids=GUIDANCE)
+def test_guided_latents_are_those_of_diffusers(
+    guidance: Guidance, version: str, components: LTX2Components, diffusers_names: ModuleType
+) -> None:
+    steps, negative = 3, "blurred, silent"
+    config = LTX2T2VConfig()
+    pipeline = LTX2Pipeline(components, config, recipe=LTX2Recipe(guided=True))
+    sampling = SamplingConfig(
+        height=HEIGHT, width=WIDTH, num_frames=FRAMES, fps=FPS, num_inference_steps=steps, seed=SEED
+    )
+    batch = pipeline.batch(GenerationRequest(prompt=PROMPT, negative_prompt=negative, sampling=sampling))
+    batch.stages = (replace(batch.stage, guidance=guidance),)
+    pipeline.encode_text(batch, config)
+    pipeline.prepare_latents(batch, config)
+    assert batch.video is not None
+    assert batch.audio is not None
+    video_noise, audio_noise = batch.video.latents.clone(), batch.audio.latents.clone()
+    pipeline.denoise(batch, config)
+
+    oracle = oracle_pipeline(version, components, diffusers_names)
+    final: dict[str, Tensor] = {}
+
+    def keep(_pipeline: Any, _step: int, _time: Any, values: dict[str, Tensor]) -> dict[str, Tensor]:
+        final.update({name: value.clone() for name, value in values.items()})
+        return values
+
+    oracle._callback_tensor_inputs = ["latents", "audio_latents"]
+    oracle(
+        prompt=PROMPT,
+        negative_prompt=negative,
+        height=HEIGHT,
+        width=WIDTH,
+        num_frames=FRAMES,
+        frame_rate=float(FPS),
+        num_inference_steps=steps,
+        sigmas=list(shifted_sigmas(steps)[:-1]),
+        guidance_scale=guidance.video.cfg,
+        stg_scale=guidance.video.stg,
+        modality_scale=guidance.video.modality,
+        guidance_rescale=guidance.video.rescale,
+        audio_guidance_scale=guidance.audio.cfg,
+        audio_stg_scale=guidance.audio.stg,
+        audio_modality_scale=guidance.audio.modality,
+        audio_guidance_rescale=guidance.audio.rescale,
+        spatio_temporal_guidance_blocks=[components.config.transformer.num_layers - 1],
+        latents=video_noise,
+        audio_latents=denormalised(components, tokens_to_audio(audio_noise, 8)),
+        max_sequence_length=components.text_encoder.max_tokens,
+        output_type="latent",
+        return_dict=False,
+        callback_on_step_end=keep,
+        callback_on_step_end_tensor_inputs=["latents", "audio_latents"],
+    )
+    # Guidance multiplies the last bits as it multiplies the differences.
+    torch.testing.assert_close(batch.video.latents, final["latents"], atol=1e-4, rtol=0)
+    torch.testing.assert_close(batch.audio.latents, final["audio_latents"], atol=1e-4, rtol=0)
+
+
 def test_partials_are_the_same_frames_as_eight_bit_values(components: LTX2Components) -> None:
     pipeline = LTX2Pipeline(components, LTX2T2VConfig(vae_tiling=False))
     sampling = SamplingConfig(height=HEIGHT, width=WIDTH, num_frames=FRAMES, num_inference_steps=1, seed=SEED)
@@ -170,7 +242,7 @@ def oracle_pipeline(version: str, components: LTX2Components, names: ModuleType)
         cross_attn_timestep_scale_multiplier=1000,
         rope_type="split",
         use_prompt_embeddings=version == "2.0",
-        perturbed_attn=version == "2.3",
+        perturbed_attn=True,
     )
     load(transformer, names.renamed(components.transformer.state_dict(), names.transformer_name))
     text = components.connectors.config

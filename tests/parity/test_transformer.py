@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fastvideo.models.ltx2.rope import audio_positions, video_positions
-from fastvideo.models.ltx2.transformer import LTX2Transformer, LTX2TransformerConfig, ModalityInput
+from fastvideo.models.ltx2.transformer import LTX2Transformer, LTX2TransformerConfig, ModalityInput, Perturbation
 
 diffusers = pytest.importorskip("diffusers")
 
@@ -74,7 +74,7 @@ def oracle(config: LTX2TransformerConfig) -> Any:
         cross_attn_timestep_scale_multiplier=config.av_ca_timestep_scale_multiplier,
         rope_type=config.rope_type,
         use_prompt_embeddings=not config.caption_proj_before_connector,
-        perturbed_attn=config.apply_gated_attention,
+        perturbed_attn=True,
     ).eval()
 
 
@@ -119,7 +119,7 @@ def unconditioned_inputs(config: LTX2TransformerConfig) -> tuple[ModalityInput, 
 
 
 def oracle_velocities(
-    model: Any, video: ModalityInput, audio: ModalityInput, use_cross_timestep: bool
+    model: Any, video: ModalityInput, audio: ModalityInput, use_cross_timestep: bool, **perturbation: Any
 ) -> tuple[Tensor, Tensor]:
     samples = video.latents.shape[0]
     result: tuple[Tensor, Tensor] = model(
@@ -135,6 +135,7 @@ def oracle_velocities(
         audio_coords=audio.positions.expand(samples, -1, -1, -1),
         use_cross_timestep=use_cross_timestep,
         return_dict=False,
+        **perturbation,
     )
     return result
 
@@ -209,6 +210,34 @@ def test_attention_across_streams_takes_scale_and_shift_from_the_token_and_its_g
         with torch.inference_mode():
             differs = [(a - b).abs().max() > 1e-3 for a, b in zip(model(video, audio), expected, strict=True)]
         assert all(differs), variant
+
+
+@pytest.mark.parametrize("version", ["2.0", "2.3"])
+@pytest.mark.parametrize(
+    ("perturbation", "theirs"),
+    [
+        (Perturbation(value_blocks=frozenset({1})), {"spatio_temporal_guidance_blocks": [1]}),
+        (Perturbation(value_blocks=frozenset({0, 1})), {"spatio_temporal_guidance_blocks": [0, 1]}),
+        (Perturbation(isolated=True), {"isolate_modalities": True}),
+    ],
+    ids=["last block", "both blocks", "isolated"],
+)
+def test_what_guidance_leaves_out_is_what_diffusers_leaves_out(
+    version: str, perturbation: Perturbation, theirs: dict[str, Any], diffusers_names: ModuleType, randomise: Any
+) -> None:
+    config = dataclasses.replace(LTX2TransformerConfig.from_metadata(VERSIONS[version]), av_cross_timestep="other")
+    model = LTX2Transformer(config)
+    randomise(model, 4)
+    reference = oracle(config)
+    reference.load_state_dict(diffusers_names.renamed(model.state_dict(), diffusers_names.transformer_name))
+    video, audio = conditioned_inputs(config)
+    with torch.inference_mode():
+        actual = model(video, audio, perturbation=perturbation)
+        whole = model(video, audio)
+        expected = oracle_velocities(reference, video, audio, True, **theirs)
+    for ours, other, everything in zip(actual, expected, whole, strict=True):
+        torch.testing.assert_close(ours, other, rtol=0, atol=1e-5)
+        assert (ours - everything).abs().max() > 1e-2
 
 
 def silence_all_but_cross_attention(model: nn.Module) -> None:

@@ -52,16 +52,24 @@ class Attention(nn.Module):
         *,
         rope: RopeTable | None = None,
         context_rope: RopeTable | None = None,
+        values_only: bool = False,
     ) -> Tensor:
-        """x [B, N, dim], context [B, S, context_dim] -> [B, N, dim]; ``context_rope`` defaults to ``rope``."""
+        """x [B, N, dim], context [B, S, context_dim] -> [B, N, dim]; ``context_rope`` defaults to ``rope``.
+
+        With ``values_only`` no token looks at another: each one's own value takes the place of the weighted sum.
+        """
         source = x if context is None else context
-        q = self._heads(self.q_norm(self.to_q(x)))
-        k = self._heads(self.k_norm(self.to_k(source)))
         v = self._heads(self.to_v(source))
-        if rope is not None:
-            q = rotate(q, rope, self.rope_type)
-            k = rotate(k, rope if context_rope is None else context_rope, self.rope_type)
-        out = F.scaled_dot_product_attention(q, k, v).transpose(1, 2)  # [B, N, heads, head_dim]
+        if values_only:
+            mixed = v
+        else:
+            q = self._heads(self.q_norm(self.to_q(x)))
+            k = self._heads(self.k_norm(self.to_k(source)))
+            if rope is not None:
+                q = rotate(q, rope, self.rope_type)
+                k = rotate(k, rope if context_rope is None else context_rope, self.rope_type)
+            mixed = F.scaled_dot_product_attention(q, k, v)
+        out = mixed.transpose(1, 2)  # [B, N, heads, head_dim]
         if self.to_gate_logits is not None:
             out = out * (2 * torch.sigmoid(self.to_gate_logits(x))).unsqueeze(-1)
         projected: Tensor = self.to_out(out.flatten(2))

@@ -133,6 +133,11 @@ class LTX2TransformerConfig:
         return self.num_attention_heads * self.attention_head_dim
 
     @property
+    def perturbed_block(self) -> int:
+        """The block that spatio-temporal guidance perturbs: 28 in 2.3, 29 in 2.0, or a smaller model's last one."""
+        return min(28 if self.cross_attention_adaln else 29, self.num_layers - 1)
+
+    @property
     def audio_dim(self) -> int:
         """Width of the audio stream and of the attention across the streams."""
         return self.audio_num_attention_heads * self.audio_attention_head_dim
@@ -173,6 +178,17 @@ class RopeTables(NamedTuple):
     audio: RopeTable
     video_cross: RopeTable
     audio_cross: RopeTable
+
+
+class Perturbation(NamedTuple):
+    """What a forward pass leaves out, so that guidance has something weaker to move away from.
+
+    ``value_blocks``: blocks in which self-attention of both streams is its values alone; ``isolated``: picture and
+    sound do not attend to each other.
+    """
+
+    value_blocks: frozenset[int] = frozenset()
+    isolated: bool = False
 
 
 class LTX2Transformer(nn.Module):
@@ -249,7 +265,12 @@ class LTX2Transformer(nn.Module):
         )
 
     def forward(
-        self, video: ModalityInput, audio: ModalityInput, *, rope: RopeTables | None = None
+        self,
+        video: ModalityInput,
+        audio: ModalityInput,
+        *,
+        rope: RopeTables | None = None,
+        perturbation: Perturbation = Perturbation(),  # noqa: B008  # immutable
     ) -> tuple[Tensor, Tensor]:
         """Velocities [B, N, out_channels] and [B, M, audio_out_channels], in the type of the weights."""
         tables = self.rope_tables(video.positions, audio.positions) if rope is None else rope
@@ -287,8 +308,15 @@ class LTX2Transformer(nn.Module):
         if self.position_proj is not None and self.audio_position_proj is not None:
             x = x + self.position_proj(_angles(tables.video))
             y = y + self.audio_position_proj(_angles(tables.audio))
-        for block in self.transformer_blocks:
-            x, y = block(x, y, video_conditions, audio_conditions)
+        for index, block in enumerate(self.transformer_blocks):
+            x, y = block(
+                x,
+                y,
+                video_conditions,
+                audio_conditions,
+                values_only=index in perturbation.value_blocks,
+                isolated=perturbation.isolated,
+            )
         return (
             self.proj_out(self._output_modulated(x, video_embedded, self.scale_shift_table)),
             self.audio_proj_out(self._output_modulated(y, audio_embedded, self.audio_scale_shift_table)),

@@ -80,26 +80,38 @@ class AudioVideoBlock(nn.Module):
         self.audio_prompt_scale_shift_table = nn.Parameter(torch.zeros(2, audio_dim)) if text_modulation else None
 
     def forward(
-        self, video: Tensor, audio: Tensor, video_conditions: StreamConditions, audio_conditions: StreamConditions
+        self,
+        video: Tensor,
+        audio: Tensor,
+        video_conditions: StreamConditions,
+        audio_conditions: StreamConditions,
+        *,
+        values_only: bool = False,
+        isolated: bool = False,
     ) -> tuple[Tensor, Tensor]:
-        """video [B, N, dim], audio [B, M, audio_dim] -> the same shapes."""
-        video = self._attend_to_self(video, video_conditions, self.attn1, self.scale_shift_table)
+        """video [B, N, dim], audio [B, M, audio_dim] -> the same shapes. See ``Perturbation`` for the flags."""
+        video = self._attend_to_self(video, video_conditions, self.attn1, self.scale_shift_table, values_only)
         video = self._attend_to_text(
             video, video_conditions, self.attn2, self.scale_shift_table, self.prompt_scale_shift_table
         )
-        audio = self._attend_to_self(audio, audio_conditions, self.audio_attn1, self.audio_scale_shift_table)
+        audio = self._attend_to_self(
+            audio, audio_conditions, self.audio_attn1, self.audio_scale_shift_table, values_only
+        )
         audio = self._attend_to_text(
             audio, audio_conditions, self.audio_attn2, self.audio_scale_shift_table, self.audio_prompt_scale_shift_table
         )
-        video, audio = self._attend_to_each_other(video, audio, video_conditions, audio_conditions)
+        if not isolated:
+            video, audio = self._attend_to_each_other(video, audio, video_conditions, audio_conditions)
         video = self._feed_forward(video, video_conditions, self.ff, self.scale_shift_table)
         audio = self._feed_forward(audio, audio_conditions, self.audio_ff, self.audio_scale_shift_table)
         return video, audio
 
-    def _attend_to_self(self, x: Tensor, conditions: StreamConditions, attention: Attention, table: Tensor) -> Tensor:
+    def _attend_to_self(
+        self, x: Tensor, conditions: StreamConditions, attention: Attention, table: Tensor, values_only: bool
+    ) -> Tensor:
         shift, scale, gate = conditions.modulation.select(table, 0, 3)
         queries = modulate(rms_norm(x, self.eps), shift, scale)
-        return x + gate * cast(Tensor, attention(queries, rope=conditions.rope))
+        return x + gate * cast(Tensor, attention(queries, rope=conditions.rope, values_only=values_only))
 
     def _attend_to_text(
         self, x: Tensor, conditions: StreamConditions, attention: Attention, table: Tensor, prompt_table: Tensor | None

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from fastvideo.api.cancellation import CancellationToken
+from fastvideo.pipelines.basic.ltx2.denoise_plan import DenoisePlan
 from fastvideo.pipelines.basic.ltx2.segment_plan import SegmentPlan
 
 if TYPE_CHECKING:
@@ -19,6 +20,13 @@ if TYPE_CHECKING:
 Frames = np.ndarray[Any, np.dtype[np.uint8]]
 # Independent standard-normal values of a shape, float32 on the CPU.
 NoiseSource = Callable[[tuple[int, ...]], Tensor]
+
+
+class TextContext(NamedTuple):
+    """A prompt as the transformer reads it for picture and sound, [1, S, D] each."""
+
+    video: Tensor
+    audio: Tensor
 
 
 @dataclass
@@ -47,21 +55,24 @@ class Stream:
 
 @dataclass
 class LTX2Batch:
-    """One segment from its inputs to its sound; the picture leaves in chunks and is not kept here."""
+    """One segment from its inputs to its sound; the picture leaves in chunks and is not kept here.
+
+    ``stages`` are the denoising stages in order, ``stage`` the one that is being worked on.
+    """
 
     prompt: str
     plan: SegmentPlan
-    height: int
-    width: int
-    sigmas: tuple[float, ...]
+    stages: tuple[DenoisePlan, ...]
     noise: NoiseSource
+    negative_prompt: str = ""
     text_tokens: int | None = None
     image: Frames | None = None
     state: LTX2ContinuationState | None = None
     cancel: CancellationToken = field(default_factory=CancellationToken)
 
-    video_context: Tensor | None = None
-    audio_context: Tensor | None = None
+    stage_index: int = 0
+    context: TextContext | None = None
+    negative_context: TextContext | None = None
     video: Stream | None = None
     audio: Stream | None = None
     # float32 [channels, samples]: exactly the new frames' time, at ``audio_sample_rate`` Hz.
@@ -69,9 +80,24 @@ class LTX2Batch:
     audio_sample_rate: int | None = None
 
     @property
+    def stage(self) -> DenoisePlan:
+        """The denoising stage that is being worked on."""
+        return self.stages[self.stage_index]
+
+    @property
+    def height(self) -> int:
+        """Of the finished picture, in px."""
+        return self.stages[-1].height
+
+    @property
+    def width(self) -> int:
+        """Of the finished picture, in px."""
+        return self.stages[-1].width
+
+    @property
     def steps(self) -> int:
-        """Denoising steps."""
-        return len(self.sigmas) - 1
+        """Denoising steps of all stages."""
+        return sum(stage.steps for stage in self.stages)
 
 
 def seeded_noise(seed: int) -> NoiseSource:

@@ -11,13 +11,16 @@ from fastvideo.models.ltx2.loader import load_components
 from fastvideo.pipelines.basic.ltx2.pipeline import LTX2Pipeline
 from fastvideo.pipelines.basic.ltx2.pipeline_configs import LTX2T2VConfig, Precision
 from fastvideo.pipelines.basic.ltx2.placement import Placement, offloaded_parts
+from fastvideo.pipelines.basic.ltx2.recipe import LTX2Recipe
 from fastvideo.pipelines.basic.ltx2.segment_inputs import ContinuationSettings
 
 _DTYPES: dict[Precision, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
 
-def build_pipeline(checkpoint: Path, config: GeneratorConfig, pool: GpuPoolConfig | None = None) -> LTX2Pipeline:
-    """Load the checkpoint and put its parts where ``engine.offload`` says.
+def build_pipeline(
+    checkpoint: Path, config: GeneratorConfig, pool: GpuPoolConfig | None = None, *, recipe: LTX2Recipe | None = None
+) -> LTX2Pipeline:
+    """Load the checkpoint and put its parts where ``engine.offload`` says; ``recipe`` says how it samples.
 
     Raises CheckpointError, and ConfigValidationError for joins that cannot be made.
     """
@@ -36,7 +39,7 @@ def build_pipeline(checkpoint: Path, config: GeneratorConfig, pool: GpuPoolConfi
     placement = Placement(
         components.modules(), device, offloaded=offloaded, pinned=config.engine.offload.pin_cpu_memory
     )
-    return LTX2Pipeline(components, pipeline_config, settings=settings, placement=placement)
+    return LTX2Pipeline(components, pipeline_config, recipe=recipe, settings=settings, placement=placement)
 
 
 def part_dtypes(config: LTX2T2VConfig) -> dict[str, torch.dtype]:

@@ -24,6 +24,7 @@ from fastvideo.pipelines.basic.ltx2.continuation import LTX2ContinuationState
 from fastvideo.pipelines.basic.ltx2.join_fade import JoinFade
 from fastvideo.pipelines.basic.ltx2.pipeline_configs import LTX2T2VConfig
 from fastvideo.pipelines.basic.ltx2.placement import Placement
+from fastvideo.pipelines.basic.ltx2.recipe import LTX2Recipe
 from fastvideo.pipelines.basic.ltx2.segment_inputs import (
     FPS_KEY,
     STREAM_FRAMES_KEY,
@@ -55,6 +56,7 @@ class LTX2Pipeline:
         components: LTX2Components,
         config: LTX2T2VConfig,
         *,
+        recipe: LTX2Recipe | None = None,
         settings: ContinuationSettings | None = None,
         placement: Placement | None = None,
         clock: Callable[[], float] = time.perf_counter,
@@ -62,6 +64,7 @@ class LTX2Pipeline:
         video, audio = components.video_vae.config, components.audio_vae.config
         _check_time_grids(components)
         self._config = config
+        self._recipe = recipe if recipe is not None else LTX2Recipe()
         self._settings = settings if settings is not None else ContinuationSettings()
         self._placement = placement if placement is not None else Placement(components.modules(), torch.device("cpu"))
         self._clock = clock
@@ -82,7 +85,7 @@ class LTX2Pipeline:
 
     def batch(self, request: GenerationRequest, cancel: CancellationToken | None = None) -> LTX2Batch:
         """The checked inputs of a resolved request. Raises ConfigValidationError, StateInvalid or ImageInvalid."""
-        return make_batch(request, self._geometry, self._settings, cancel or CancellationToken())
+        return make_batch(request, self._geometry, self._settings, cancel or CancellationToken(), self._recipe)
 
     def stream(
         self, request: GenerationRequest, *, cancel: CancellationToken | None = None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import MappingProxyType
 
 from fastvideo.api.errors import ConfigValidationError
 from fastvideo.api.presets import InferencePreset, PresetStageSpec, get_preset, register_preset
+from fastvideo.pipelines.basic.ltx2.stage_overrides import GUIDANCE_SCALES
 
 LTX2_FAMILY = "ltx2"
 
@@ -21,6 +23,7 @@ _DENOISE = PresetStageSpec(
     description="Picture and sound together, from noise to latents.",
     allowed_overrides=frozenset({"num_inference_steps", "guidance_scale"}),
 )
+_GUIDED_DENOISE = replace(_DENOISE, allowed_overrides=frozenset({"num_inference_steps", *GUIDANCE_SCALES}))
 _REFINE = PresetStageSpec(
     name="refine",
     kind="refine",
@@ -29,7 +32,14 @@ _REFINE = PresetStageSpec(
 )
 
 _CLIP = {"num_frames": 121, "fps": 24, "seed": 10}
-_GUIDED = _CLIP | {"height": 512, "width": 768, "guidance_scale": 3.0, "negative_prompt": _NEGATIVE_PROMPT}
+_GUIDED = _CLIP | {
+    "height": 512,
+    "width": 768,
+    "guidance_scale": 3.0,
+    "guidance_rescale": 0.7,
+    "negative_prompt": _NEGATIVE_PROMPT,
+}
+_GUIDED_STAGES = {"denoise": {"audio_guidance_scale": 7.0, "stg_scale": 1.0, "modality_scale": 3.0}}
 _DISTILLED = _CLIP | {
     "height": 1024,
     "width": 1536,
@@ -45,8 +55,9 @@ LTX2_PRESETS = (
         model_family=LTX2_FAMILY,
         description="LTX-2 as trained, 40 guided steps.",
         workload_type="t2v",
-        stage_schemas=(_DENOISE,),
+        stage_schemas=(_GUIDED_DENOISE,),
         defaults=_GUIDED | {"num_inference_steps": 40},
+        stage_defaults=_GUIDED_STAGES,
     ),
     InferencePreset(
         name="ltx2_3_base",
@@ -54,8 +65,9 @@ LTX2_PRESETS = (
         model_family=LTX2_FAMILY,
         description="LTX-2.3 as trained, 30 guided steps.",
         workload_type="t2v",
-        stage_schemas=(_DENOISE,),
+        stage_schemas=(_GUIDED_DENOISE,),
         defaults=_GUIDED | {"num_inference_steps": 30},
+        stage_defaults=_GUIDED_STAGES,
     ),
     InferencePreset(
         name="ltx2_distilled",
@@ -99,8 +111,6 @@ LTX2_PRESETS = (
 # Known by name, so that a client's choice is understood, but not run by this pipeline.
 _NOT_RUN = MappingProxyType(
     {
-        "ltx2_base": "it samples with guidance, and this pipeline runs distilled models without it",
-        "ltx2_3_base": "it samples with guidance, and this pipeline runs distilled models without it",
         "ltx2_two_stage": "this pipeline has one stage and no latent upsampler",
     }
 )

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from PIL import Image
 
@@ -13,7 +11,10 @@ from fastvideo.api.errors import ConfigValidationError, StateInvalid
 from fastvideo.api.schema import GenerationRequest, GpuPoolConfig
 from fastvideo.pipelines.basic.ltx2.batch import LTX2Batch, seeded_noise
 from fastvideo.pipelines.basic.ltx2.continuation import LTX2ContinuationState
+from fastvideo.pipelines.basic.ltx2.denoise_plan import DenoisePlan
 from fastvideo.pipelines.basic.ltx2.first_frame import load_first_frame
+from fastvideo.pipelines.basic.ltx2.guidance import Guidance, StreamGuidance
+from fastvideo.pipelines.basic.ltx2.recipe import LTX2Recipe
 from fastvideo.pipelines.basic.ltx2.segment_plan import (
     AUDIO_LATENTS_PER_SECOND,
     LOOKAHEAD_LATENTS,
@@ -23,6 +24,8 @@ from fastvideo.pipelines.basic.ltx2.segment_plan import (
     rounded_frames,
 )
 from fastvideo.pipelines.basic.ltx2.sigmas import schedule
+from fastvideo.pipelines.basic.ltx2.stage_overrides import GUIDANCE_SCALES, denoise_override
+from fastvideo.pipelines.basic.ltx2.support import UNGUIDED
 
 # In a state's metadata: the rate its numbers of frames refer to, and the frames emitted in the stream so far.
 FPS_KEY = "fps"
@@ -72,6 +75,7 @@ def make_batch(
     geometry: ModelGeometry,
     settings: ContinuationSettings,
     cancel: CancellationToken,
+    recipe: LTX2Recipe | None = None,
 ) -> LTX2Batch:
     """The batch for a resolved request with one prompt.
 
@@ -89,14 +93,11 @@ def make_batch(
         raise ConfigValidationError(
             "inputs.image_path", "an initial image begins a stream, and this request continues one"
         )
-    overrides = _stage_values(request, "denoise")
-    steps = overrides.get("num_inference_steps", sampling.num_inference_steps)
     return LTX2Batch(
         prompt=request.prompt,
         plan=_plan(request, state, end_offset=settings.end_offset_frames if request.output.return_state else 0),
-        height=sampling.height,
-        width=sampling.width,
-        sigmas=schedule(steps, sampling.sigmas),
+        stages=(_denoise_plan(request, recipe or LTX2Recipe()),),
+        negative_prompt=request.negative_prompt or "",
         noise=seeded_noise(sampling.seed + (0 if state is None else state.segment_index + 1)),
         text_tokens=_text_tokens(sampling.max_sequence_length, geometry),
         image=None if source is None else load_first_frame(source, height=sampling.height, width=sampling.width),
@@ -122,17 +123,30 @@ def _text_tokens(asked: int | None, geometry: ModelGeometry) -> int | None:
     return asked
 
 
-def _stage_values(request: GenerationRequest, stage: str) -> Mapping[str, Any]:
-    values = request.stage_overrides.get(stage, {})
-    path = f"stage_overrides.{stage}"
-    steps, guidance = values.get("num_inference_steps", 1), values.get("guidance_scale", 1.0)
-    if type(steps) is not int or not 1 <= steps <= 100:
-        raise ConfigValidationError(f"{path}.num_inference_steps", f"expected an integer from 1 to 100, got {steps!r}")
-    if isinstance(guidance, bool) or guidance != 1.0:
-        raise ConfigValidationError(
-            f"{path}.guidance_scale", "only 1.0 is supported (distilled models have no guidance)"
-        )
-    return dict(values)
+def _denoise_plan(request: GenerationRequest, recipe: LTX2Recipe) -> DenoisePlan:
+    sampling = request.sampling
+    given = request.stage_overrides.get("denoise", {})
+    values = denoise_override({**recipe.stage_values.get("denoise", {}), **given})
+    steps = values.num_inference_steps or sampling.num_inference_steps
+    video_cfg = sampling.guidance_scale if values.guidance_scale is None else values.guidance_scale
+    if not recipe.guided:
+        for name in GUIDANCE_SCALES:
+            if getattr(values, name) not in (None, 1.0):
+                raise ConfigValidationError(f"stage_overrides.denoise.{name}", f"only 1.0 is supported ({UNGUIDED})")
+        return DenoisePlan("denoise", sampling.height, sampling.width, schedule(steps, sampling.sigmas))
+    shared = {
+        "stg": values.stg_scale or 0.0,
+        "modality": 1.0 if values.modality_scale is None else values.modality_scale,
+        "rescale": sampling.guidance_rescale,
+    }
+    audio_cfg = video_cfg if values.audio_guidance_scale is None else values.audio_guidance_scale
+    return DenoisePlan(
+        "denoise",
+        sampling.height,
+        sampling.width,
+        schedule(steps, sampling.sigmas, distilled=False),
+        Guidance(StreamGuidance(cfg=video_cfg, **shared), StreamGuidance(cfg=audio_cfg, **shared)),
+    )
 
 
 def _image_source(request: GenerationRequest) -> str | Image.Image | None:

@@ -18,16 +18,19 @@ _LAST_SIGMA = 0.1
 _GRID = 320
 
 
-def schedule(steps: int, sigmas: Sequence[float] | None = None) -> tuple[float, ...]:
+def schedule(steps: int, sigmas: Sequence[float] | None = None, *, distilled: bool = True) -> tuple[float, ...]:
     """``steps`` + 1 noise levels from 1 down to 0; an explicit list wins and sets its own number of steps.
 
-    Up to 8 steps take a subset of the distilled list, more take the shifted schedule.
+    A distilled model takes a subset of its list for up to 8 steps; for more, and for a model as trained, the schedule
+    is the shifted one.
     """
     if sigmas is not None:
         return explicit_sigmas(sigmas)
     if steps < 1:
         raise ConfigValidationError("sampling.num_inference_steps", f"expected at least 1, got {steps}")
-    return distilled_sigmas(steps) if steps <= MAX_DISTILLED_STEPS else shifted_sigmas(steps)
+    if distilled and steps <= MAX_DISTILLED_STEPS:
+        return distilled_sigmas(steps)
+    return shifted_sigmas(steps)
 
 
 def distilled_sigmas(steps: int) -> tuple[float, ...]:

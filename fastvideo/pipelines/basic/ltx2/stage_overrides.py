@@ -1,16 +1,38 @@
-"""The typed form of what a config or a request may say about the refine stage."""
+"""The typed form of what a config or a request may say about a stage."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from fastvideo.api.errors import ConfigValidationError
 from fastvideo.api.parser import parse_config
 
 _STRICT: dict[str, Any] = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
 REFINE_STEPS = (2, 3)
+# Of the denoise stage: one scale for each weaker prediction, and the picture's and the sound's apart for the prompt.
+GUIDANCE_SCALES = ("guidance_scale", "audio_guidance_scale", "stg_scale", "modality_scale")
+_BOUNDS: Mapping[str, tuple[float, float]] = {
+    "num_inference_steps": (1, 100),
+    **dict.fromkeys(GUIDANCE_SCALES, (0, 50)),
+}
+T = TypeVar("T")
+
+
+@dataclass
+class LTX2DenoiseStageOverride:
+    """Per request, under ``stage_overrides.denoise``. The picture's ``guidance_scale`` and the steps replace those of
+    ``sampling`` in this stage; the other scales are the preset's until they are set.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+
+    num_inference_steps: int | None = None
+    guidance_scale: float | None = None
+    audio_guidance_scale: float | None = None
+    stg_scale: float | None = None
+    modality_scale: float | None = None
 
 
 @dataclass
@@ -37,6 +59,23 @@ class LTX2RefineStageOverride:
     def __post_init__(self) -> None:
         if self.num_inference_steps is not None and self.num_inference_steps not in REFINE_STEPS:
             raise ValueError(f"num_inference_steps: the refine stage takes 2 or 3, got {self.num_inference_steps}")
+
+
+def denoise_override(values: Mapping[str, Any]) -> LTX2DenoiseStageOverride:
+    """Typed and within bounds. Raises ConfigValidationError with the path ``stage_overrides.denoise.<key>``."""
+    return _bounded(LTX2DenoiseStageOverride, values, "stage_overrides.denoise")
+
+
+def _bounded(kind: type[T], values: Mapping[str, Any], path: str) -> T:
+    try:
+        typed = parse_config(kind, dict(values))
+    except ConfigValidationError as error:
+        raise ConfigValidationError(f"{path}.{error.path}" if error.path else path, error.message) from error
+    for name, (lowest, highest) in _BOUNDS.items():
+        value = getattr(typed, name, None)
+        if value is not None and not lowest <= value <= highest:
+            raise ConfigValidationError(f"{path}.{name}", f"expected {lowest:g} to {highest:g}, got {value:g}")
+    return typed
 
 
 def refine_override_to_dict(override: LTX2RefinePresetOverride | LTX2RefineStageOverride) -> dict[str, Any]:

@@ -18,7 +18,8 @@ _COMPILE = "the model runs uncompiled"
 _LOCAL = "models are local files, and nothing is fetched"
 _ONE_STAGE = "this pipeline has one stage"
 _WHOLE_CHECKPOINT = "all parts come from the checkpoint; only the text encoder has a place of its own"
-_GUIDANCE = "distilled models are sampled without guidance"
+_GUIDANCE = "guidance is set by guidance_scale, guidance_rescale and stage_overrides.denoise"
+UNGUIDED = "distilled models are sampled without guidance"
 _NO_SUCH_INPUT = "LTX-2 takes a prompt, a first frame and a state"
 
 GENERATOR_REASONS: Mapping[str, str] = {
@@ -76,12 +77,10 @@ REQUEST_REASONS: Mapping[str, str] = {
     "sampling.height_sr": _ONE_STAGE,
     "sampling.width_sr": _ONE_STAGE,
     "sampling.num_inference_steps_sr": _ONE_STAGE,
-    "sampling.guidance_scale": _GUIDANCE,
     "sampling.batch_cfg": _GUIDANCE,
     "sampling.guidance_scale_2": _GUIDANCE,
     "sampling.cfg_normalization": _GUIDANCE,
     "sampling.cfg_truncation": _GUIDANCE,
-    "sampling.guidance_rescale": _GUIDANCE,
     "sampling.true_cfg_scale": _GUIDANCE,
     "sampling.use_embedded_guidance": _GUIDANCE,
     "sampling.boundary_ratio": "there is one transformer",
@@ -91,6 +90,8 @@ REQUEST_REASONS: Mapping[str, str] = {
     "plan": "this pipeline runs its own stages",
     "extensions": "this pipeline has no extensions",
 }
+
+UNGUIDED_REASONS: Mapping[str, str] = {"sampling.guidance_scale": UNGUIDED, "sampling.guidance_rescale": UNGUIDED}
 
 _SAME_AS_DEFAULT: Mapping[str, Collection[Any]] = {
     "sampling.true_cfg_scale": (1.0,),
@@ -109,6 +110,7 @@ def check_generator_config(config: GeneratorConfig) -> None:
     check_preset_overrides(config.pipeline.preset_overrides)
 
 
-def check_request(request: GenerationRequest) -> None:
-    """Raise ConfigValidationError, with the path, for a value that cannot be honoured."""
-    refuse_unsupported(request, GenerationRequest(), REQUEST_REASONS, _SAME_AS_DEFAULT)
+def check_request(request: GenerationRequest, *, guided: bool = False) -> None:
+    """Raise ConfigValidationError, with the path, for a value that cannot be honoured; ``guided`` as in a recipe."""
+    reasons = REQUEST_REASONS if guided else {**REQUEST_REASONS, **UNGUIDED_REASONS}
+    refuse_unsupported(request, GenerationRequest(), reasons, _SAME_AS_DEFAULT)

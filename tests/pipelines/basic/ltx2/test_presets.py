@@ -5,6 +5,7 @@ from fastvideo.api.errors import ConfigValidationError, PresetUnknown
 from fastvideo.api.precedence import resolve_request
 from fastvideo.api.presets import get_all_preset_names, validate_stage_overrides
 from fastvideo.pipelines.basic.ltx2.presets import LTX2_PRESETS, preset_name_for, select_preset
+from fastvideo.pipelines.basic.ltx2.recipe import LTX2Recipe
 
 
 def test_the_documented_presets_are_registered() -> None:
@@ -31,16 +32,22 @@ def test_a_named_preset_wins_over_the_path_and_an_unnamed_model_is_distilled() -
     assert select_preset("model.safetensors", None).name == "ltx2_distilled"
 
 
-@pytest.mark.parametrize("name", ["ltx2_base", "ltx2_3_base", "ltx2_two_stage"])
+@pytest.mark.parametrize("name", ["ltx2_two_stage"])
 def test_a_preset_that_this_pipeline_does_not_run_is_refused_with_a_way_out(name: str) -> None:
     with pytest.raises(ConfigValidationError, match="choose 'ltx2_distilled'") as caught:
         select_preset("tiny:?seed=0", name)
     assert caught.value.path == "pipeline.preset"
 
 
-def test_a_model_whose_name_selects_such_a_preset_says_so() -> None:
-    with pytest.raises(ConfigValidationError, match=r"selected by the name of ltx-2-dev\.safetensors"):
-        select_preset("ltx-2-dev.safetensors", None)
+@pytest.mark.parametrize("name", ["ltx2_base", "ltx2_3_base"])
+def test_a_base_preset_guides_with_the_published_scales(name: str) -> None:
+    preset = select_preset("tiny:?seed=0", name)
+    assert LTX2Recipe.of(preset).guided
+    assert (preset.defaults["guidance_scale"], preset.defaults["guidance_rescale"]) == (3.0, 0.7)
+    scales = {"audio_guidance_scale": 7.0, "stg_scale": 1.0, "modality_scale": 3.0}
+    assert preset.stage_defaults["denoise"] == scales
+    validate_stage_overrides(preset, {"denoise": scales | {"guidance_scale": 1.0}})
+    assert not LTX2Recipe.of(select_preset("tiny:?seed=0", None)).guided
 
 
 def test_an_unknown_preset_is_refused_with_the_known_ones() -> None:

@@ -10,7 +10,10 @@ from fastvideo.api.errors import ConfigValidationError, StateInvalid
 from fastvideo.api.schema import ContinuationState, GenerationRequest, GpuPoolConfig, InputConfig, SamplingConfig
 from fastvideo.pipelines.basic.ltx2.batch import LTX2Batch
 from fastvideo.pipelines.basic.ltx2.continuation import LTX2ContinuationState
+from fastvideo.pipelines.basic.ltx2.guidance import StreamGuidance
+from fastvideo.pipelines.basic.ltx2.recipe import LTX2Recipe
 from fastvideo.pipelines.basic.ltx2.segment_inputs import ContinuationSettings, ModelGeometry, make_batch
+from fastvideo.pipelines.basic.ltx2.sigmas import shifted_sigmas
 
 GEOMETRY = ModelGeometry(spatial_scale=32, text_registers=128, max_text_tokens=1024)
 
@@ -45,7 +48,7 @@ def continuing(**changes: object) -> GenerationRequest:
 def test_a_request_becomes_a_plan_a_schedule_and_noise_of_its_seed() -> None:
     batch = batch_of(a_request(num_frames=34))
     assert batch.plan.num_frames == 33
-    assert batch.sigmas == (1.0, 0.909375, 0.725, 0.421875, 0.0)
+    assert batch.stage.sigmas == (1.0, 0.909375, 0.725, 0.421875, 0.0)
     expected = torch.randn((2, 3), generator=torch.Generator().manual_seed(7))
     assert torch.equal(batch.noise((2, 3)), expected)
 
@@ -96,6 +99,39 @@ def test_a_stage_override_sets_the_steps_of_its_stage() -> None:
     request = a_request()
     request.stage_overrides = {"denoise": {"num_inference_steps": 2, "guidance_scale": 1.0}}
     assert batch_of(request).steps == 2
+
+
+GUIDED = LTX2Recipe(
+    guided=True, stage_values={"denoise": {"audio_guidance_scale": 7.0, "stg_scale": 1.0, "modality_scale": 3.0}}
+)
+
+
+def guided_batch(request: GenerationRequest) -> LTX2Batch:
+    return make_batch(request, GEOMETRY, ContinuationSettings(), CancellationToken(), GUIDED)
+
+
+def test_a_guided_recipe_takes_the_shifted_schedule_and_the_scales_of_its_stage() -> None:
+    request = a_request(guidance_scale=3.0, guidance_rescale=0.7)
+    request.negative_prompt = "noise"
+    batch = guided_batch(request)
+    assert batch.stage.sigmas == shifted_sigmas(4)
+    assert batch.negative_prompt == "noise"
+    assert batch.stage.guidance.video == StreamGuidance(cfg=3.0, stg=1.0, modality=3.0, rescale=0.7)
+    assert batch.stage.guidance.audio == StreamGuidance(cfg=7.0, stg=1.0, modality=3.0, rescale=0.7)
+
+
+def test_a_request_overrides_each_scale_of_a_guided_stage() -> None:
+    request = a_request(guidance_scale=3.0)
+    request.stage_overrides = {
+        "denoise": {"guidance_scale": 1.0, "audio_guidance_scale": 2.0, "stg_scale": 0.0, "modality_scale": 1.5}
+    }
+    guidance = guided_batch(request).stage.guidance
+    assert guidance.video == StreamGuidance(modality=1.5)
+    assert guidance.audio == StreamGuidance(cfg=2.0, modality=1.5)
+    assert guidance.passes == ("negative", "isolated")
+    request.stage_overrides = {"denoise": {"stg_scale": 51.0}}
+    with pytest.raises(ConfigValidationError, match="stg_scale"):
+        guided_batch(request)
 
 
 @pytest.mark.parametrize(

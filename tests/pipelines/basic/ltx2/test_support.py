@@ -9,6 +9,7 @@ from fastvideo.api.schema import GenerationRequest, GeneratorConfig, Quantizatio
 from fastvideo.pipelines.basic.ltx2.support import (
     GENERATOR_REASONS,
     REQUEST_REASONS,
+    UNGUIDED_REASONS,
     check_generator_config,
     check_request,
 )
@@ -40,6 +41,8 @@ REQUEST_HONOURED = {
     *(f"sampling.{name}" for name in ("seed", "max_sequence_length", "num_frames", "height", "width", "fps")),
     "sampling.num_inference_steps",
     "sampling.sigmas",
+    "sampling.guidance_scale",
+    "sampling.guidance_rescale",
     *(f"output.{name}" for name in ("output_path", "output_video_name", "save_video", "return_frames", "return_state")),
     "stage_overrides",
     "state",
@@ -100,6 +103,16 @@ def test_a_generator_setting_that_cannot_be_honoured_is_refused_with_its_path(pa
 def test_a_request_value_that_cannot_be_honoured_is_refused_with_its_path(path: str) -> None:
     request = GenerationRequest()
     set_at(request, path, other_than(getattr_path(request, path)))
+    with pytest.raises(ConfigValidationError) as caught:
+        check_request(request)
+    assert caught.value.path == path
+
+
+@pytest.mark.parametrize("path", UNGUIDED_REASONS)
+def test_guidance_is_refused_with_its_path_where_the_preset_does_not_guide(path: str) -> None:
+    request = GenerationRequest()
+    set_at(request, path, 2.5)
+    check_request(request, guided=True)
     with pytest.raises(ConfigValidationError) as caught:
         check_request(request)
     assert caught.value.path == path

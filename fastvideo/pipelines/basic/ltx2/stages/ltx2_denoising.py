@@ -8,19 +8,26 @@ import torch
 from torch import Tensor
 
 from fastvideo.models.ltx2.rope import audio_positions, video_positions
-from fastvideo.models.ltx2.transformer import LTX2Transformer, ModalityInput
-from fastvideo.pipelines.basic.ltx2.batch import LTX2Batch, Stream
+from fastvideo.models.ltx2.transformer import LTX2Transformer, ModalityInput, Perturbation, RopeTables
+from fastvideo.pipelines.basic.ltx2.batch import LTX2Batch, Stream, TextContext
+from fastvideo.pipelines.basic.ltx2.guidance import WeakPass
 from fastvideo.pipelines.basic.ltx2.pipeline_configs import LTX2T2VConfig
 from fastvideo.pipelines.basic.ltx2.stages.stage import Stage
 
 
 class LTX2DenoisingStage(Stage):
-    """Euler steps of flow matching over the batch's noise levels, one forward pass each."""
+    """Euler steps of flow matching over the noise levels of the batch's stage; one forward pass each, and one more for
+    every weaker prediction that the guidance moves away from."""
 
     def __init__(self, transformer: LTX2Transformer, *, spatial_scale: int, temporal_scale: int) -> None:
         self._transformer = transformer
         self._spatial_scale = spatial_scale
         self._temporal_scale = temporal_scale
+        self._perturbations: dict[WeakPass, Perturbation] = {
+            "negative": Perturbation(),
+            "perturbed": Perturbation(value_blocks=frozenset({transformer.config.perturbed_block})),
+            "isolated": Perturbation(isolated=True),
+        }
 
     def forward(self, batch: LTX2Batch, config: LTX2T2VConfig) -> LTX2Batch:
         for _ in self.steps(batch):
@@ -29,46 +36,69 @@ class LTX2DenoisingStage(Stage):
 
     @torch.inference_mode()
     def steps(self, batch: LTX2Batch) -> Iterator[int]:
-        """Denoise ``batch`` in place; yields the number of steps done after each. Checks for cancellation before each.
+        """Denoise ``batch`` in place; yields the number of steps done after each. Checks for cancellation before each
+        forward pass.
 
-        Per step: x0 = x - t v with each token's own t = sigma * mask; x0 gives way to what is kept, as far as the mask
-        says; then one Euler step with sigma, in float32.
+        Per step: x0 = x - t v with each token's own t = sigma * mask, guided; x0 gives way to what is kept, as far as
+        the mask says; then one Euler step with sigma, in float32.
         """
-        video, audio = batch.video, batch.audio
+        video, audio, stage = batch.video, batch.audio, batch.stage
         assert video is not None
         assert audio is not None
-        assert batch.video_context is not None
-        assert batch.audio_context is not None
+        assert batch.context is not None
         device = video.latents.device
-        video_at = video_positions(
-            batch.plan.latent_frames,
-            batch.height // self._spatial_scale,
-            batch.width // self._spatial_scale,
-            fps=batch.plan.fps,
-            temporal_scale=self._temporal_scale,
-            spatial_scale=self._spatial_scale,
-            offset_s=float(batch.plan.position_offset),
-            device=device,
+        positions = (
+            video_positions(
+                batch.plan.latent_frames,
+                stage.height // self._spatial_scale,
+                stage.width // self._spatial_scale,
+                fps=batch.plan.fps,
+                temporal_scale=self._temporal_scale,
+                spatial_scale=self._spatial_scale,
+                offset_s=float(batch.plan.position_offset),
+                device=device,
+            ),
+            audio_positions(batch.plan.audio_latents, device=device),
         )
-        audio_at = audio_positions(batch.plan.audio_latents, device=device)
-        rope = self._transformer.rope_tables(video_at, audio_at)
-        for step in range(batch.steps):
-            batch.cancel.raise_if_cancelled()
-            sigma, following = batch.sigmas[step], batch.sigmas[step + 1]
-            velocities = self._transformer(
-                _modality(video, sigma, video_at, batch.video_context),
-                _modality(audio, sigma, audio_at, batch.audio_context),
-                rope=rope,
-            )
-            for stream, velocity in zip((video, audio), velocities, strict=True):
-                timesteps = (sigma * stream.mask).unsqueeze(-1)
-                clean = stream.latents - timesteps * velocity.float()
+        rope = self._transformer.rope_tables(*positions)
+        for step in range(stage.steps):
+            sigma, following = stage.sigmas[step], stage.sigmas[step + 1]
+            predictions = self._predictions(batch, batch.context, Perturbation(), sigma, positions, rope)
+            weaker: dict[WeakPass, tuple[Tensor, Tensor]] = {}
+            for name in stage.guidance.passes:
+                context = batch.negative_context if name == "negative" else batch.context
+                assert context is not None
+                perturbation = self._perturbations[name]
+                weaker[name] = self._predictions(batch, context, perturbation, sigma, positions, rope)
+            for index, (stream, guidance) in enumerate(((video, stage.guidance.video), (audio, stage.guidance.audio))):
+                clean = guidance.apply(predictions[index], {name: weak[index] for name, weak in weaker.items()})
                 clean = torch.lerp(stream.clean, clean, stream.mask.unsqueeze(-1))
                 stream.latents = euler_step(stream.latents, clean, sigma, following)
             yield step + 1
 
+    def _predictions(
+        self,
+        batch: LTX2Batch,
+        context: TextContext,
+        perturbation: Perturbation,
+        sigma: float,
+        positions: tuple[Tensor, Tensor],
+        rope: RopeTables,
+    ) -> tuple[Tensor, Tensor]:
+        """The clean latents of picture and sound that one forward pass predicts, float32."""
+        batch.cancel.raise_if_cancelled()
+        assert batch.video is not None
+        assert batch.audio is not None
+        video_velocity, audio_velocity = self._transformer(
+            _modality(batch.video, sigma, positions[0], context.video),
+            _modality(batch.audio, sigma, positions[1], context.audio),
+            rope=rope,
+            perturbation=perturbation,
+        )
+        return _clean(batch.video, sigma, video_velocity), _clean(batch.audio, sigma, audio_velocity)
+
     def verify_input(self, batch: LTX2Batch) -> None:
-        ready = None not in (batch.video, batch.audio, batch.video_context, batch.audio_context)
+        ready = None not in (batch.video, batch.audio, batch.context)
         self.check(ready, "the text has not been encoded, or latents have not been prepared")
 
     def verify_output(self, batch: LTX2Batch) -> None:
@@ -79,6 +109,11 @@ class LTX2DenoisingStage(Stage):
 def euler_step(latents: Tensor, clean: Tensor, sigma: float, following: float) -> Tensor:
     """One step from noise level ``sigma`` to ``following``: x + (sigma' - sigma) (x - x0) / sigma."""
     return latents + (following - sigma) * ((latents - clean) / sigma)
+
+
+def _clean(stream: Stream, sigma: float, velocity: Tensor) -> Tensor:
+    timesteps = (sigma * stream.mask).unsqueeze(-1)
+    return stream.latents - timesteps * velocity.float()
 
 
 def _modality(stream: Stream, sigma: float, positions: Tensor, context: Tensor) -> ModalityInput:

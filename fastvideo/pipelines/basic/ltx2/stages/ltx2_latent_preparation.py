@@ -30,9 +30,9 @@ class LTX2LatentPreparationStage(Stage):
     def verify_input(self, batch: LTX2Batch) -> None:
         scale = self._video.spatial_scale
         self.check(
-            batch.height % scale == 0 and batch.width % scale == 0,
-            f"{batch.width}x{batch.height} is not a multiple of {scale} px",
+            batch.stage.height % scale == 0 and batch.stage.width % scale == 0,
+            f"{batch.stage.width}x{batch.stage.height} is not a multiple of {scale} px",
         )
 
     def _tokens_per_frame(self, batch: LTX2Batch) -> int:
-        return (batch.height // self._video.spatial_scale) * (batch.width // self._video.spatial_scale)
+        return (batch.stage.height // self._video.spatial_scale) * (batch.stage.width // self._video.spatial_scale)

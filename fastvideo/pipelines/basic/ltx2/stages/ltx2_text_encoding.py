@@ -1,4 +1,4 @@
-"""From the prompt to the contexts of picture and sound."""
+"""From the prompts to the contexts of picture and sound."""
 
 from __future__ import annotations
 
@@ -6,25 +6,33 @@ import torch
 
 from fastvideo.models.ltx2.connectors import TextConnectors
 from fastvideo.models.ltx2.text_encoder import GemmaTextEncoder
-from fastvideo.pipelines.basic.ltx2.batch import LTX2Batch
+from fastvideo.pipelines.basic.ltx2.batch import LTX2Batch, TextContext
 from fastvideo.pipelines.basic.ltx2.pipeline_configs import LTX2T2VConfig
 from fastvideo.pipelines.basic.ltx2.stages.stage import Stage
 
 
 class LTX2TextEncodingStage(Stage):
-    """All hidden states of the prompt's tokens, through the connectors; nothing of them is kept."""
+    """All hidden states of a prompt's tokens, through the connectors; nothing of them is kept.
+
+    The negative prompt is encoded where guidance moves away from it.
+    """
 
     def __init__(self, text_encoder: GemmaTextEncoder, connectors: TextConnectors) -> None:
         self._text_encoder = text_encoder
         self._connectors = connectors
 
     def forward(self, batch: LTX2Batch, config: LTX2T2VConfig) -> LTX2Batch:
-        with torch.inference_mode():
-            hidden_states, mask = self._text_encoder.encode([batch.prompt], length=batch.text_tokens)
-            batch.video_context, batch.audio_context = self._connectors(hidden_states, mask)
+        batch.context = self._encoded(batch.prompt, batch.text_tokens)
+        if any("negative" in stage.guidance.passes for stage in batch.stages):
+            batch.negative_context = self._encoded(batch.negative_prompt, batch.text_tokens)
         return batch
 
     def verify_output(self, batch: LTX2Batch) -> None:
-        for context in (batch.video_context, batch.audio_context):
+        for context in batch.context or (None,):
             self.check(context is not None and context.ndim == 3, "expected contexts [B, S, D]")
             self.check(context is not None and bool(torch.isfinite(context).all()), "a context is not finite")
+
+    @torch.inference_mode()
+    def _encoded(self, prompt: str, length: int | None) -> TextContext:
+        hidden_states, mask = self._text_encoder.encode([prompt], length=length)
+        return TextContext(*self._connectors(hidden_states, mask))

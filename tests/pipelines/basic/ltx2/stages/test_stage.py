@@ -2,6 +2,7 @@ import pytest
 
 from fastvideo.api.errors import GenerationCancelled
 from fastvideo.pipelines.basic.ltx2.batch import LTX2Batch, seeded_noise
+from fastvideo.pipelines.basic.ltx2.denoise_plan import DenoisePlan
 from fastvideo.pipelines.basic.ltx2.pipeline_configs import LTX2T2VConfig
 from fastvideo.pipelines.basic.ltx2.segment_plan import SegmentPlan
 from fastvideo.pipelines.basic.ltx2.stages.stage import Stage, StageVerificationError
@@ -29,7 +30,7 @@ class Recording(Stage):
 
 def a_batch() -> LTX2Batch:
     plan = SegmentPlan.make(9, 24)
-    return LTX2Batch(prompt="", plan=plan, height=64, width=64, sigmas=(1.0, 0.0), noise=seeded_noise(0))
+    return LTX2Batch(prompt="", plan=plan, stages=(DenoisePlan("denoise", 64, 64, (1.0, 0.0)),), noise=seeded_noise(0))
 
 
 def test_the_work_lies_between_two_checks() -> None:

@@ -8,6 +8,8 @@ from fastvideo.api.errors import StateInvalid
 from fastvideo.models.ltx2.loader import LTX2Components
 from fastvideo.pipelines.basic.ltx2.batch import LTX2Batch, Stream, seeded_noise
 from fastvideo.pipelines.basic.ltx2.continuation import LTX2ContinuationState
+from fastvideo.pipelines.basic.ltx2.denoise_plan import DenoisePlan
+from fastvideo.pipelines.basic.ltx2.guidance import Guidance, StreamGuidance
 from fastvideo.pipelines.basic.ltx2.pipeline_configs import LTX2T2VConfig
 from fastvideo.pipelines.basic.ltx2.segment_plan import SegmentPlan
 from fastvideo.pipelines.basic.ltx2.stages import (
@@ -30,9 +32,7 @@ def a_batch(**changes: object) -> LTX2Batch:
     values: dict[str, object] = {
         "prompt": "a fox",
         "plan": SegmentPlan.make(9, 24),
-        "height": 64,
-        "width": 96,
-        "sigmas": (1.0, 0.5, 0.0),
+        "stages": (DenoisePlan("denoise", 64, 96, (1.0, 0.5, 0.0)),),
         "noise": seeded_noise(0),
     }
     return LTX2Batch(**(values | changes))  # type: ignore[arg-type]
@@ -53,10 +53,23 @@ def denoising(components: LTX2Components) -> LTX2DenoisingStage:
 def test_text_becomes_a_context_for_picture_and_sound(components: LTX2Components) -> None:
     stage = LTX2TextEncodingStage(components.text_encoder, components.connectors)
     batch = stage(a_batch(text_tokens=128), CONFIG)
-    assert batch.video_context is not None
-    assert batch.audio_context is not None
-    assert batch.video_context.shape == (1, 128, components.connectors.config.video_dim)
-    assert batch.audio_context.shape == (1, 128, components.connectors.config.audio_dim)
+    assert batch.context is not None
+    assert batch.context.video.shape == (1, 128, components.connectors.config.video_dim)
+    assert batch.context.audio.shape == (1, 128, components.connectors.config.audio_dim)
+    assert batch.negative_context is None
+
+
+def test_the_negative_prompt_is_encoded_where_guidance_moves_away_from_it(components: LTX2Components) -> None:
+    stage = LTX2TextEncodingStage(components.text_encoder, components.connectors)
+    guidance = Guidance(audio=StreamGuidance(cfg=7.0))
+    stages = (DenoisePlan("denoise", 64, 96, (1.0, 0.0), guidance),)
+    batch = stage(a_batch(text_tokens=128, stages=stages, negative_prompt="noise"), CONFIG)
+    plain = stage(a_batch(text_tokens=128, prompt="noise"), CONFIG)
+    assert batch.negative_context is not None
+    assert plain.context is not None
+    assert torch.equal(batch.negative_context.video, plain.context.video)
+    assert batch.context is not None
+    assert not torch.equal(batch.negative_context.video, batch.context.video)
 
 
 def test_noise_is_drawn_for_the_picture_first_in_the_order_of_the_tokens(components: LTX2Components) -> None:
@@ -71,7 +84,7 @@ def test_noise_is_drawn_for_the_picture_first_in_the_order_of_the_tokens(compone
 
 def test_a_size_off_the_grid_is_caught(components: LTX2Components) -> None:
     with pytest.raises(StageVerificationError, match="multiple of 32"):
-        preparation(components)(a_batch(width=100), CONFIG)
+        preparation(components)(a_batch(stages=(DenoisePlan("denoise", 64, 100, (1.0, 0.0)),)), CONFIG)
 
 
 def test_an_image_takes_the_place_of_the_first_latent_frame(components: LTX2Components) -> None:
@@ -150,7 +163,9 @@ def test_sound_that_the_latents_do_not_reach_is_caught(components: LTX2Component
 
 def test_chunks_add_up_to_the_segment(components: LTX2Components) -> None:
     plan = SegmentPlan.make(121, 24)
-    batch = a_batch(plan=plan, height=64, width=64, video=Stream.of_noise(torch.randn(1, 64, 128)))
+    batch = a_batch(
+        plan=plan, stages=(DenoisePlan("denoise", 64, 64, (1.0, 0.0)),), video=Stream.of_noise(torch.randn(1, 64, 128))
+    )
     chunks = list(LTX2VideoDecodingStage(components.video_vae).chunks(batch, CONFIG))
     assert len(chunks) == 3
     assert np.concatenate(chunks).shape == (121, 64, 64, 3)
