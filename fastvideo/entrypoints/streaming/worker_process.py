@@ -11,6 +11,7 @@ import logging
 import math
 import os
 import queue
+import signal
 import socket
 import sys
 import threading
@@ -325,7 +326,13 @@ def build(boot: Boot) -> SegmentGenerator:
 
 
 def main(arguments: Sequence[str], build: Build = build, *, make_segment: MakeSegment = run_segment) -> None:
-    """Serve the inherited socket whose number is the last argument, then end at once."""
+    """Serve the inherited socket whose number is the last argument, then end at once.
+
+    When to end is the server's decision: a terminal or a supervisor may send its signal to all processes at once, and the
+    segment that runs is still wanted.
+    """
+    for ignored in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ignored, signal.SIG_IGN)
     # Standard error is a pipe that the pool reads; it writes to its own log.
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     connection = socket.socket(fileno=int(arguments[-1]))

@@ -112,6 +112,10 @@ async def last_words(client: Any) -> tuple[list[str], int | None]:
 )
 async def test_sigterm_lets_a_running_segment_end_says_so_and_exits_0(command: tuple[str, ...]) -> None:
     async with program(*command) as running, running.session() as idle, running.session("a red circle") as busy:
+        # As from a terminal and from a supervisor, whose signals reach the workers too.
+        for process in psutil.Process(running.process.pid).children(recursive=True):
+            process.send_signal(signal.SIGINT)
+            process.send_signal(signal.SIGTERM)
         running.process.send_signal(signal.SIGTERM)
         assert await last_words(idle) == (["error"], 1001)
         kinds, code = await last_words(busy)
