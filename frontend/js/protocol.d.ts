@@ -224,7 +224,7 @@ export interface PromptEnhancement {
   /** It was not the first provider that answered. */
   fallback_used?: boolean | null;
   /** Why no answer is used. */
-  reason?: "not_configured" | "rejected" | "rate_limited" | "unavailable" | "timeout" | "malformed" | "empty" | "refused" | null;
+  reason?: "not_configured" | "rejected" | "rate_limited" | "unavailable" | "timeout" | "malformed" | "empty" | "refused" | "blocked" | null;
   /** From the question to the answer, or to giving up. */
   latency_ms: number;
 }
@@ -274,7 +274,7 @@ export interface RewriteSeedPromptsComplete {
   /** It was not the first provider that answered. */
   fallback_used?: boolean;
   /** Why there are none. */
-  reason?: "not_configured" | "rejected" | "rate_limited" | "unavailable" | "timeout" | "malformed" | "empty" | "refused";
+  reason?: "not_configured" | "rejected" | "rate_limited" | "unavailable" | "timeout" | "malformed" | "empty" | "refused" | "blocked";
   /** From the question to the answer, or to giving up. */
   latency_ms: number;
 }

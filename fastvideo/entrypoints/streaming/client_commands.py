@@ -12,6 +12,7 @@ from fastvideo.entrypoints.streaming.director import Prompt
 from fastvideo.entrypoints.streaming.error_messages import error_message
 from fastvideo.entrypoints.streaming.message_faults import explain_invalid, invalid_reason
 from fastvideo.entrypoints.streaming.opening import Opening, check_curated
+from fastvideo.entrypoints.streaming.prompt.gate import PromptBlocked, PromptGate
 from fastvideo.entrypoints.streaming.protocol import (
     AutoExtensionUpdated,
     EnhancementUpdated,
@@ -23,6 +24,7 @@ from fastvideo.entrypoints.streaming.protocol import (
     PlaybackStatus,
     Pong,
     PromptStatus,
+    RewriteSeedPrompts,
     SeedPromptsUpdated,
     SegmentCancel,
     SegmentPromptSource,
@@ -32,6 +34,7 @@ from fastvideo.entrypoints.streaming.protocol import (
     SnapshotState,
     parse_client_text,
 )
+from fastvideo.entrypoints.streaming.seed_rewrites import SeedRewrites
 from fastvideo.entrypoints.streaming.session import Session
 from fastvideo.entrypoints.streaming.session_post import SessionPost
 from fastvideo.entrypoints.streaming.state_keeper import StateKeeper
@@ -42,7 +45,8 @@ MAX_MESSAGE_CHARS = 1 << 20
 class ClientCommands:
     """Turns frames into commands for the director. Nothing here waits for a generation.
 
-    ``cancel_segment`` stops the running segment; ``clock`` gives monotonic seconds.
+    ``gate`` says what may be used, ``rewrites`` asks for other words, ``cancel_segment`` stops the running segment;
+    ``clock`` gives monotonic seconds.
     """
 
     def __init__(
@@ -52,6 +56,8 @@ class ClientCommands:
         *,
         post: SessionPost,
         states: StateKeeper,
+        gate: PromptGate,
+        rewrites: SeedRewrites,
         cancel_segment: Callable[[], None],
         clock: Callable[[], float],
     ) -> None:
@@ -60,6 +66,8 @@ class ClientCommands:
         self._session = session
         self._post = post
         self._states = states
+        self._gate = gate
+        self._rewrites = rewrites
         self._cancel_segment = cancel_segment
         self._clock = clock
 
@@ -96,6 +104,8 @@ class ClientCommands:
                 self._cancel_segment()
             case SeedPromptsUpdated():
                 await self._replace_curated(message.seed_prompts)
+            case RewriteSeedPrompts():
+                await self._rewrites.ask(message)
             case LoopGenerationUpdated():
                 session.loop_generation_enabled = message.enabled
                 director.set_loop(message.enabled)
@@ -123,9 +133,10 @@ class ClientCommands:
         self._post.log("prompt", prompt=prompt.text, source=prompt.source, request_id=prompt.request_id)
         try:
             self._opening.requests.check(prompt)
+            self._gate.check(prompt.text)
             if self._director.full:
                 raise LimitExceeded("prompt", "as many prompts as allowed are waiting already")
-        except ConfigValidationError as error:
+        except (ConfigValidationError, PromptBlocked) as error:
             refusal = error_message(error)
             await self._post.put(refusal)
             await tell_prompt(self._post, prompt, "rejected", refusal.reason or refusal.code)
@@ -137,7 +148,8 @@ class ClientCommands:
     async def _replace_curated(self, prompts: list[str]) -> None:
         try:
             check_curated(prompts, self._opening.requests, "seed_prompts")
-        except ConfigValidationError as error:
+            self._gate.check(*prompts)
+        except (ConfigValidationError, PromptBlocked) as error:
             await self._post.put(error_message(error))
         else:
             self._session.curated_prompts = list(prompts)

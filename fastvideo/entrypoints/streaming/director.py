@@ -8,18 +8,19 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
-from fastvideo.entrypoints.streaming.protocol import CompletionReason, PromptSource
+from fastvideo.entrypoints.streaming.protocol import BlockReason, CompletionReason, PromptSource
 from fastvideo.entrypoints.streaming.viewer_clock import ViewerClock
 
-BlockReason: TypeAlias = Literal["paused", "segment_cap", "no_prompt", "cancelled", "worker_failed"]
+MAX_STORY_PROMPTS = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What one segment is made from; None leaves a value to the operator's defaults."""
+    """What one segment is made from; None leaves a value to the operator's defaults. ``automatic``: nobody asked for
+    this very segment."""
 
     text: str
     source: PromptSource = "user"
@@ -28,6 +29,7 @@ class Prompt:
     num_inference_steps: int | None = None
     guidance_scale: float | None = None
     request_id: str | None = None
+    automatic: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,9 @@ class Director:
         self._told: BlockReason | None = None
         self._allowance_used = 0
         self._running: Prompt | None = None
+        self._running_words: str | None = None
         self._last: Prompt | None = None
+        self._story: deque[str] = deque(maxlen=MAX_STORY_PROMPTS)
         self.viewer = ViewerClock()
         self.replace_curated(curated_prompts)
 
@@ -136,6 +140,40 @@ class Director:
         """End the stream; nothing starts any more."""
         self._stopping = True
 
+    @property
+    def paused(self) -> bool:
+        """Whether everything is held after the running segment."""
+        return self._paused
+
+    @property
+    def stopping(self) -> bool:
+        """Whether nothing starts any more."""
+        return self._stopping
+
+    @property
+    def curated(self) -> list[str]:
+        """The curated prompts; a copy."""
+        return list(self._curated)
+
+    # --- what comes next, and what was there
+
+    @property
+    def upcoming(self) -> Prompt | None:
+        """What starts next, once the lead allows it, if the running segment completes and nobody asks for anything;
+        None when that is nothing."""
+        segments = self._allowance_used + (self._running is not None)
+        if self._stopping or self._paused or self._capped(segments):
+            return None
+        if self._pending:
+            return self._pending[0]
+        return self._automatic() if self._by_itself and self._hold is None else None
+
+    @property
+    def story(self) -> list[str]:
+        """The words of the segments so far, the oldest first, the running one last; nothing twice in a row."""
+        words = self._as_made(self._running).text if self._running is not None else None
+        return [*self._story, *([words] if words is not None and [words] != list(self._story)[-1:] else [])]
+
     # --- what became of the running segment
 
     @property
@@ -143,10 +181,17 @@ class Director:
         """The prompt of the running segment."""
         return self._running
 
+    def reworded(self, text: str) -> None:
+        """The running segment is made from these words."""
+        self._expect_running()
+        self._running_words = text
+
     def completed(self) -> None:
         """The running segment is whole and its state is stored."""
-        self._last = self._finish()
-        self._advance_curated(self._last)
+        story = self.story
+        self._last = self._as_made(self._expect_running())
+        self._advance_curated(self._finish())
+        self._story = deque(story, maxlen=MAX_STORY_PROMPTS)
         self._allowance_used += 1
 
     def cancelled(self) -> None:
@@ -159,6 +204,22 @@ class Director:
         self._finish()
         self._hold = "worker_failed"
 
+    def postponed(self) -> None:
+        """Nothing of the running segment was made, because of a pause: its prompt is the next again."""
+        prompt = self._finish()
+        if not prompt.automatic:
+            self._pending.appendleft(prompt)
+
+    def blocked(self) -> None:
+        """The running segment may not be made: its prompt is gone, and an automatic source does not repeat it."""
+        prompt = self._finish()
+        if prompt.source == "curated":
+            before = self._curated[: self._next_curated].count(prompt.text)
+            self._curated = [text for text in self._curated if text != prompt.text]
+            self._next_curated -= before
+        elif prompt.automatic:
+            self._hold = "prompt_blocked"
+
     # --- the decision
 
     def decide(self, now_s: float) -> Decision:
@@ -167,7 +228,7 @@ class Director:
             raise RuntimeError("a segment is running: say how it ended before asking for the next")
         if self._stopping:
             return End("stop_requested")
-        if not self._single_clip and self._allowance_used >= self._rules.segment_cap:
+        if self._capped(self._allowance_used):
             return End("segment_cap") if self._rules.at_cap == "end" else self._blocked("segment_cap")
         if self._paused:
             return self._blocked("paused")
@@ -183,20 +244,33 @@ class Director:
         too_far_ms = self.viewer.ahead_ms(now_s) - self._rules.lead_s * 1000.0
         if too_far_ms > 0:
             return Wait(until_s=now_s + too_far_ms / 1000.0)
+        self._next_curated = self._wrapped(self._next_curated)
         return self._start(automatic)
+
+    def _capped(self, segments: int) -> bool:
+        return not self._single_clip and segments >= self._rules.segment_cap
 
     @property
     def _by_itself(self) -> bool:
         return (self._loop or self._auto_extension) and not self._single_clip
 
     def _automatic(self) -> Prompt | None:
-        if self._next_curated >= len(self._curated) and self._loop:
-            self._next_curated = 0
-        if self._next_curated < len(self._curated):
-            return Prompt(self._curated[self._next_curated], source="curated")
-        if self._auto_extension and self._last is not None:
-            return Prompt(self._last.text, source="auto_extension", negative_prompt=self._last.negative_prompt)
+        """What comes after the running segment, or now when none runs."""
+        at, last = self._next_curated, self._last
+        if self._running is not None:
+            at, last = self._curated_after(self._running), self._as_made(self._running)
+        at = self._wrapped(at)
+        if at < len(self._curated):
+            return Prompt(self._curated[at], source="curated", automatic=True)
+        if self._auto_extension and last is not None:
+            return Prompt(last.text, source="auto_extension", negative_prompt=last.negative_prompt, automatic=True)
         return None
+
+    def _wrapped(self, at: int) -> int:
+        return 0 if self._loop and at >= len(self._curated) else at
+
+    def _as_made(self, prompt: Prompt) -> Prompt:
+        return prompt if self._running_words is None else replace(prompt, text=self._running_words)
 
     def _start(self, prompt: Prompt) -> Start:
         resumed, self._told = self._told is not None, None
@@ -215,13 +289,20 @@ class Director:
         if self._rules.at_cap == "pause" and self._allowance_used >= self._rules.segment_cap:
             self._allowance_used = 0
 
-    def _finish(self) -> Prompt:
+    def _expect_running(self) -> Prompt:
         if self._running is None:
             raise RuntimeError("no segment is running")
-        prompt, self._running = self._running, None
+        return self._running
+
+    def _finish(self) -> Prompt:
+        prompt = self._expect_running()
+        self._running = self._running_words = None
         return prompt
 
+    def _curated_after(self, prompt: Prompt) -> int:
+        at = self._next_curated
+        at_list = at < len(self._curated) and self._curated[at] == prompt.text
+        return at + 1 if prompt.source == "curated" and at_list else at
+
     def _advance_curated(self, prompt: Prompt) -> None:
-        at_list = self._next_curated < len(self._curated) and self._curated[self._next_curated] == prompt.text
-        if prompt.source == "curated" and at_list:
-            self._next_curated += 1
+        self._next_curated = self._curated_after(prompt)

@@ -14,6 +14,7 @@ from fastvideo.api.errors import (
 )
 from fastvideo.entrypoints.streaming.admission import QueueFull
 from fastvideo.entrypoints.streaming.pool_base import PoolAcquireTimeout, PoolUnavailable
+from fastvideo.entrypoints.streaming.prompt.gate import PromptBlocked
 from fastvideo.entrypoints.streaming.protocol import ErrorCode, ErrorMessage, ErrorReason
 from fastvideo.entrypoints.streaming.segment_channel import ReaderTooSlow
 from fastvideo.entrypoints.streaming.segment_coding import TimelineBroken
@@ -25,6 +26,7 @@ _WRITTEN_FOR_CLIENTS = (
     QueueFull,
     PoolAcquireTimeout,
     PoolUnavailable,
+    PromptBlocked,
     ReaderTooSlow,
     TimelineBroken,
 )

@@ -30,9 +30,9 @@ ErrorReason: TypeAlias = Literal[
 ]
 CompletionReason: TypeAlias = Literal["segment_cap", "stop_requested", "error"]
 BlockReason: TypeAlias = Literal["paused", "segment_cap", "no_prompt", "cancelled", "worker_failed", "prompt_blocked"]
-# Why a language model's words are not used; the same as the failures of the prompt package.
+# Why a language model's words are not used: the failures of the prompt package, and our own safety check.
 NoAnswerReason: TypeAlias = Literal[
-    "not_configured", "rejected", "rate_limited", "unavailable", "timeout", "malformed", "empty", "refused"
+    "not_configured", "rejected", "rate_limited", "unavailable", "timeout", "malformed", "empty", "refused", "blocked"
 ]
 
 MAX_NAME_CHARS = 256

@@ -21,6 +21,12 @@ class Metrics:
         self.segments = Counter(
             "fastvideo_segments", "Segments by what became of them.", ["outcome"], registry=registry
         )
+        self.enhancements = Counter(
+            "fastvideo_prompt_enhancements",
+            "Prompts that a language model was asked about, by what came of it.",
+            ["operation", "outcome"],
+            registry=registry,
+        )
         self.segment_seconds = Histogram(
             "fastvideo_segment_seconds",
             "From asking for a segment to its last byte at the socket.",

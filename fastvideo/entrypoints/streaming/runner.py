@@ -16,9 +16,9 @@ from typing import Any
 from fastvideo.api.errors import FastVideoError, GenerationCancelled
 from fastvideo.entrypoints.streaming import endings
 from fastvideo.entrypoints.streaming.admission import ADMITTED, Place, QueueFull
-from fastvideo.entrypoints.streaming.client_commands import ClientCommands
+from fastvideo.entrypoints.streaming.client_commands import ClientCommands, tell_prompt
 from fastvideo.entrypoints.streaming.connection import Connection, ConnectionLost
-from fastvideo.entrypoints.streaming.director import End, Start, Wait
+from fastvideo.entrypoints.streaming.director import End, Prompt, Start, Wait
 from fastvideo.entrypoints.streaming.endings import Ending, SessionOver
 from fastvideo.entrypoints.streaming.error_messages import error_message
 from fastvideo.entrypoints.streaming.opening import (
@@ -30,6 +30,8 @@ from fastvideo.entrypoints.streaming.opening import (
     parse_opening,
 )
 from fastvideo.entrypoints.streaming.pool_base import PoolAcquireTimeout, PoolUnavailable
+from fastvideo.entrypoints.streaming.prompt.gate import PromptBlocked
+from fastvideo.entrypoints.streaming.prompt_work import PromptPostponed, PromptWork
 from fastvideo.entrypoints.streaming.protocol import (
     GenerationBlocked,
     GenerationResumed,
@@ -40,6 +42,7 @@ from fastvideo.entrypoints.streaming.protocol import (
     SegmentCancelled,
     ServerMessage,
 )
+from fastvideo.entrypoints.streaming.seed_rewrites import SeedRewrites
 from fastvideo.entrypoints.streaming.segment_channel import ReaderTooSlow
 from fastvideo.entrypoints.streaming.segment_coding import TimelineBroken
 from fastvideo.entrypoints.streaming.segment_events import SegmentJob
@@ -73,6 +76,8 @@ class SessionRunner:
         self._ending: asyncio.Future[Ending] = loop.create_future()
         self._opening_frame: asyncio.Future[str | bytes] = loop.create_future()
         self._opening: Opening | None = None
+        self._prompts: PromptWork | None = None
+        self._rewrites: SeedRewrites | None = None
         self._placed = asyncio.Event()
         self._changed = asyncio.Event()
         self._busy = False
@@ -151,6 +156,9 @@ class SessionRunner:
         finally:
             if self._opening is not None:
                 discard_image(self._opening.image)
+            for work in (self._prompts, self._rewrites):
+                if work is not None:
+                    await work.close()
 
     async def _say_goodbye(self, ending: Ending, sender: asyncio.Task[None]) -> None:
         if ending.lost:
@@ -183,16 +191,21 @@ class SessionRunner:
         # The handshake's first answer comes before any other.
         await self._placed.wait()
         assert self._opening is not None
+        assert self._prompts is not None
+        assert self._rewrites is not None
         commands = ClientCommands(
             self._opening,
             self._session,
             post=self._post,
             states=self._states,
+            gate=self._server.prompts,
+            rewrites=self._rewrites,
             cancel_segment=self._cancel_segment,
             clock=self._clock,
         )
         while True:
             await commands.answer(await self._connection.receive())
+            self._prompts.look_ahead()
             self._changed.set()
 
     def _cancel_segment(self) -> None:
@@ -202,7 +215,7 @@ class SessionRunner:
     # --- driver
 
     async def _drive(self) -> None:
-        opening = await self._open()
+        opening, prompts = await self._open()
         await self._bind()
         sampling = opening.requests.sampling
         await self._post.put(
@@ -217,6 +230,7 @@ class SessionRunner:
         )
         while True:
             self._changed.clear()
+            prompts.look_ahead()
             match opening.director.decide(self._clock()):
                 case End() as end:
                     raise SessionOver(endings.completed(end.reason))
@@ -225,13 +239,13 @@ class SessionRunner:
                 case Start() as start:
                     if start.resumed:
                         await self._post.put(GenerationResumed())
-                    await self._make_segment(start, opening)
+                    await self._make_segment(start, opening, prompts)
                 case Wait() as wait:
                     if wait.blocked is not None:
                         await self._post.put(GenerationBlocked(reason=wait.blocked))
                     await self._wait_for_change(wait.until_s)
 
-    async def _open(self) -> Opening:
+    async def _open(self) -> tuple[Opening, PromptWork]:
         limit_s = min(OPENING_TIMEOUT_S, self._server.sessions.session_timeout_seconds)
         try:
             async with asyncio.timeout(limit_s):
@@ -256,8 +270,11 @@ class SessionRunner:
         session.single_clip_mode = message.single_clip_mode
         session.metadata = dict(message.model_extra or {})
         session.touch(now=self._clock())
+        gate, director = self._server.prompts, opening.director
+        prompts = self._prompts = PromptWork(gate, session, director, clock=self._clock)
+        self._rewrites = SeedRewrites(gate, director, self._server.streaming.limits, post=self._post)
         await self._states.replace(opening.state)
-        return opening
+        return opening, prompts
 
     async def _bind(self) -> None:
         """Get a worker, or wait for one; a session that yielded its place while idle comes here again."""
@@ -302,13 +319,14 @@ class SessionRunner:
             async with asyncio.timeout(delay_s):
                 await self._changed.wait()
 
-    async def _make_segment(self, start: Start, opening: Opening) -> None:
+    async def _make_segment(self, start: Start, opening: Opening, prompts: PromptWork) -> None:
         director, session, outcomes = opening.director, self._session, self._server.metrics.segments
         segment = self._segment = SegmentRun(
             start,
             session,
             self._server,
             director=director,
+            prompts=prompts,
             post=self._post,
             states=self._states,
             stream_id=self._stream_id,
@@ -316,12 +334,20 @@ class SessionRunner:
         )
         self._busy = True
         try:
-            await segment.run(self._bind, lambda: self._job(start, opening))
+            await segment.run(self._bind, lambda prompt: self._job(start, prompt, opening))
         except GenerationCancelled:
             director.cancelled()
             outcomes.labels("cancelled").inc()
             self._post.log("segment_cancelled", segment_idx=session.segment_idx)
             await self._post.put(SegmentCancelled(segment_idx=session.segment_idx))
+        except PromptPostponed:
+            director.postponed()
+        except PromptBlocked as error:
+            director.blocked()
+            outcomes.labels("blocked").inc()
+            self._post.log("prompt_blocked", segment_idx=session.segment_idx, source=start.prompt.source)
+            await self._post.put(error_message(error))
+            await tell_prompt(self._post, start.prompt, "rejected", error.reason)
         except ReaderTooSlow as error:
             raise SessionOver(endings.too_slow(error_message(error))) from None
         except FastVideoError as error:
@@ -341,11 +367,11 @@ class SessionRunner:
             session.touch(now=self._clock())
         self._post.in_segment = False
 
-    async def _job(self, start: Start, opening: Opening) -> SegmentJob:
+    async def _job(self, start: Start, prompt: Prompt, opening: Opening) -> SegmentJob:
         index, streaming = self._session.segment_idx, self._server.streaming
         image = opening.image if index == 0 else None
         request = opening.requests.build(
-            start.prompt,
+            prompt,
             segment_idx=index,
             state=await self._states.whole() if start.continues else None,
             image_path=image.path if image is not None else None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastvideo.entrypoints.streaming.director import Prompt
+from fastvideo.entrypoints.streaming.prompt_work import Words
 from fastvideo.entrypoints.streaming.protocol import (
     Ltx2SegmentComplete,
     Ltx2SegmentStart,
@@ -27,9 +27,9 @@ from fastvideo.media.timeline import MediaCursor
 class SegmentMessages:
     """Translates the events of one segment and remembers what was sent of it."""
 
-    def __init__(self, segment_idx: int, prompt: Prompt, stream_id: str) -> None:
+    def __init__(self, segment_idx: int, words: Words, stream_id: str) -> None:
         self._idx = segment_idx
-        self._prompt = prompt
+        self.words = words
         self._stream_id = stream_id
         self._chunks = 0
         self._bytes = 0
@@ -60,9 +60,10 @@ class SegmentMessages:
                 return [
                     Ltx2SegmentStart(
                         segment_idx=self._idx,
-                        prompt=self._prompt.text,
+                        prompt=self.words.prompt.text,
                         total_steps=event.total_steps,
-                        source=self._prompt.source,
+                        source=self.words.prompt.source,
+                        enhancement=self.words.enhancement,
                     )
                 ]
             case SegmentProgress():
@@ -91,7 +92,7 @@ class SegmentMessages:
     def complete(self, e2e_ms: float) -> Ltx2SegmentComplete:
         """The end of a whole segment, ``e2e_ms`` after it was asked for."""
         assert self.done is not None
-        timings = SegmentTimings(queue=self._queue_ms, **self.done.timings_ms)
+        timings = SegmentTimings(prompt=self.words.waited_ms, queue=self._queue_ms, **self.done.timings_ms)
         return Ltx2SegmentComplete(
             segment_idx=self._idx,
             generation_time_ms=self.done.generation_ms,

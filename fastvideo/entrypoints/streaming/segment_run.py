@@ -9,7 +9,8 @@ from collections.abc import Awaitable, Callable
 from fastvideo.api.cancellation import CancellationToken
 from fastvideo.api.errors import FastVideoError, GenerationCancelled, GenerationFailed
 from fastvideo.entrypoints.streaming.client_commands import tell_prompt
-from fastvideo.entrypoints.streaming.director import Director, Start
+from fastvideo.entrypoints.streaming.director import Director, Prompt, Start
+from fastvideo.entrypoints.streaming.prompt_work import PromptWork, Words
 from fastvideo.entrypoints.streaming.protocol import DeadlineMissed
 from fastvideo.entrypoints.streaming.segment_coding import TimelineBroken
 from fastvideo.entrypoints.streaming.segment_events import (
@@ -28,7 +29,6 @@ from fastvideo.entrypoints.streaming.session_post import SessionPost
 from fastvideo.entrypoints.streaming.state_keeper import StateKeeper
 from fastvideo.media.timeline import MediaCursor
 
-_AUTOMATIC = ("curated", "auto_extension")
 _LATE_MS = 1.0
 
 
@@ -42,6 +42,7 @@ class SegmentRun:
         server: ServerState,
         *,
         director: Director,
+        prompts: PromptWork,
         post: SessionPost,
         states: StateKeeper,
         stream_id: str,
@@ -51,12 +52,14 @@ class SegmentRun:
         self._session = session
         self._server = server
         self._viewer = director.viewer
+        self._prompts = prompts
         self._post = post
         self._states = states
-        self._messages = SegmentMessages(session.segment_idx, start.prompt, stream_id)
+        self._stream_id = stream_id
+        self._messages = SegmentMessages(session.segment_idx, Words(start.prompt), stream_id)
         self._cancel = CancellationToken()
         self._task: asyncio.Task[None] | None = None
-        self._asked_s = server.clock()
+        self._asked_s = self._worded_s = server.clock()
         # Only a viewer who has something to play can be kept waiting.
         self._viewer_plays = self._viewer.ahead_ms(self._asked_s) > 0
         self.cursor = cursor
@@ -67,11 +70,13 @@ class SegmentRun:
         if self._task is not None and not self._messages.media_started:
             self._task.cancel()
 
-    async def run(self, bind: Callable[[], Awaitable[None]], make_job: Callable[[], Awaitable[SegmentJob]]) -> None:
-        """``bind`` gets a worker, ``make_job`` says what to make there.
+    async def run(
+        self, bind: Callable[[], Awaitable[None]], make_job: Callable[[Prompt], Awaitable[SegmentJob]]
+    ) -> None:
+        """``bind`` gets a worker, ``make_job`` says what to make there of the prompt's final words.
 
-        Raises GenerationCancelled after :meth:`cancel`, TimelineBroken when no segment can follow, and whatever else
-        went wrong on purpose.
+        Raises GenerationCancelled after :meth:`cancel`, PromptPostponed and PromptBlocked while nothing was made,
+        TimelineBroken when no segment can follow, and whatever else went wrong on purpose.
         """
         task = self._task = asyncio.create_task(self._make(bind, make_job))
         try:
@@ -88,8 +93,11 @@ class SegmentRun:
         finally:
             self._task = None
 
-    async def _make(self, bind: Callable[[], Awaitable[None]], make_job: Callable[[], Awaitable[SegmentJob]]) -> None:
-        job = await make_job()
+    async def _make(
+        self, bind: Callable[[], Awaitable[None]], make_job: Callable[[Prompt], Awaitable[SegmentJob]]
+    ) -> None:
+        words = await self._worded()
+        job = await make_job(words.prompt)
         # Nothing is awaited between having a worker and using it, so that it cannot be given away as idle.
         await bind()
         async with contextlib.aclosing(self._server.pool.stream(self._session.id, job, cancel=self._cancel)) as events:
@@ -109,17 +117,40 @@ class SegmentRun:
         self._post.log("segment_complete", **complete.model_dump(exclude={"type"}, exclude_none=True))
         await self._post.put(complete)
 
+    async def _worded(self) -> Words:
+        words = await self._prompts.words(self._start.prompt)
+        self._worded_s = self._server.clock()
+        self._messages = SegmentMessages(self._session.segment_idx, words, self._stream_id)
+        done = words.enhancement
+        if done is not None:
+            outcome = "enhanced" if done.applied else done.reason
+            self._server.metrics.enhancements.labels(done.operation, outcome).inc()
+            # The words themselves are in the segment's own line.
+            said = done.model_dump(exclude={"original"}, exclude_none=True)
+            self._post.log(
+                "prompt_enhanced" if done.applied else "prompt_unchanged",
+                segment_idx=self._session.segment_idx,
+                waited_ms=words.waited_ms,
+                **said,
+                **({} if words.detail is None else {"detail": words.detail}),
+            )
+        return words
+
     async def _note(self, event: SegmentEvent) -> None:
         now_s = self._server.clock()
         prompt = self._start.prompt
         match event:
             case SegmentStarted():
-                self._post.log("segment_start", segment_idx=self._session.segment_idx, prompt=prompt.text)
+                words = self._messages.words.prompt
+                self._post.log(
+                    "segment_start", segment_idx=self._session.segment_idx, prompt=words.text, source=words.source
+                )
                 await tell_prompt(self._post, prompt, "applied")
             case SegmentInit():
                 self._server.metrics.first_fragment_seconds.observe(now_s - self._asked_s)
+                self._prompts.first_fragment(now_s - self._worded_s)
                 late_ms = self._viewer.dry_ms(now_s)
-                due = self._viewer_plays and self._viewer.reports and prompt.source in _AUTOMATIC
+                due = self._viewer_plays and self._viewer.reports and prompt.automatic
                 if due and late_ms > _LATE_MS:
                     await self._post.put(DeadlineMissed(late_ms=round(late_ms, 3)))
             case SegmentFragment():

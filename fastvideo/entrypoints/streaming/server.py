@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from fastapi import FastAPI, Request, Response, WebSocket
 from starlette.datastructures import Address, Headers
-from starlette.responses import PlainTextResponse
+from starlette.responses import JSONResponse, PlainTextResponse
 
 import fastvideo
 from fastvideo.api.errors import ConfigValidationError, EncodeError, FastVideoError
@@ -29,6 +29,7 @@ from fastvideo.entrypoints.streaming.health import build_health_router, get_pool
 from fastvideo.entrypoints.streaming.opening import limits_on_the_wire
 from fastvideo.entrypoints.streaming.page import PageHeaders, mount_page
 from fastvideo.entrypoints.streaming.pool_choice import usable_devices, wants_processes, worker_pool
+from fastvideo.entrypoints.streaming.prompt.gate import PromptGate, build_gate
 from fastvideo.entrypoints.streaming.protocol import ErrorMessage, encode_server_message
 from fastvideo.entrypoints.streaming.runner import FAREWELL_S, SessionRunner
 from fastvideo.entrypoints.streaming.segment_requests import operator_requests
@@ -42,7 +43,7 @@ from fastvideo.entrypoints.streaming.stream_server import bind, build_server, se
 from fastvideo.entrypoints.streaming.warmup import Warmup
 from fastvideo.entrypoints.streaming.worker import SegmentGenerator, preset_defaults
 from fastvideo.media.video_coder import PRESETS, VideoCoder, choose_encoder
-from fastvideo.resources import example_prompts, frontend_dir
+from fastvideo.resources import example_prompts, frontend_dir, prompts_dir
 
 __all__ = ["ServerState", "build_app", "build_server", "run_server"]
 
@@ -58,12 +59,14 @@ def build_app(
     *,
     pool: GpuPool | None = None,
     session_store: SessionStore | None = None,
+    prompts: PromptGate | None = None,
 ) -> FastAPI:
     """The streaming server around a generator, around a pool of one's own, or around the worker processes that
     ``streaming.pool`` selects when neither is given.
 
     Opens the stores of ``streaming.stores``, which may wait for a disk or a network; the app closes them at its end.
     A session store of one's own, or of one's own pool, takes the place of the configured one, and is not closed.
+    ``prompts`` takes the place of what ``streaming.prompt`` describes; the app closes it.
 
     Raises ValueError without a ``streaming`` block, for both a generator and a pool, for neither without worker
     processes; ConfigValidationError when a generator of this process shall run in others, and for stores that cannot
@@ -80,6 +83,8 @@ def build_app(
     processes = generator is None and pool is None and wants_processes(serve_config, devices)
     if not processes and (generator is None) == (pool is None):
         raise ValueError("pass either a generator or a pool, and not both")
+    if prompts is None:
+        prompts = build_gate(streaming)
     given = session_store if session_store is not None else getattr(pool, "session_store", None)
     store, blob_store, close_stores = _open_stores(streaming, given)
     try:
@@ -111,6 +116,7 @@ def build_app(
         session_store=store,
         blob_store=blob_store,
         session_presets=session_presets,
+        prompts=prompts,
         log=SessionLogger(streaming.session_log_dir),
     )
 
@@ -131,6 +137,7 @@ def build_app(
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await server.pool.shutdown()
+            await server.prompts.aclose()
             await asyncio.to_thread(server.log.close_all)
             # Stores first: a call that waits for one ends with it.
             await asyncio.to_thread(close_stores)
@@ -180,6 +187,22 @@ def _add_routes(app: FastAPI, server: ServerState) -> None:
         server.metrics.queue.set(server.pool.health().queued_sessions)
         return Response(server.metrics.exposition(), media_type=metrics.CONTENT_TYPE)
 
+    @app.post("/v1/admin/prompts/reload")
+    async def reload_prompts(request: Request) -> Response:
+        if not _is_loopback(request.client) or not same_host(
+            request.headers.get("origin"), request.headers.get("host", "")
+        ):
+            return PlainTextResponse("prompts are reloaded for clients on this machine\n", status_code=403)
+        enhancer = server.prompts.enhancer
+        if enhancer is None:
+            return PlainTextResponse("streaming.prompt.enabled is false: no prompts are loaded\n", status_code=409)
+        files = await asyncio.to_thread(enhancer.reload_system_prompts)
+        own = prompts_dir()
+        origins = {
+            operation.value: "package" if path.parent == own else "operator" for operation, path in files.items()
+        }
+        return JSONResponse({"prompts": origins})
+
     @app.get("/v1/presets")
     async def presets() -> dict[str, Any]:
         return {"presets": [asdict(preset) for preset in server.session_presets.values()]}
@@ -200,6 +223,7 @@ def _add_routes(app: FastAPI, server: ServerState) -> None:
                 "segment_cap": server.streaming.generation_segment_cap,
                 "at_cap": server.streaming.at_cap,
                 "session_timeout_seconds": server.streaming.session_timeout_seconds,
+                "prompt_enhancement": server.prompts.enhancer is not None,
             },
         }
 
@@ -305,6 +329,8 @@ def run_server(serve_config: ServeConfig, *, generator: SegmentGenerator | None 
         built = None
         try:
             with start_failures():
+                # What cannot be asked is found before a model is loaded, too.
+                prompts = build_gate(streaming)
                 if generator is None and not wants_processes(serve_config, usable_devices(serve_config)):
                     from fastvideo.entrypoints.model_path import build_generator
 
@@ -312,7 +338,7 @@ def run_server(serve_config: ServeConfig, *, generator: SegmentGenerator | None 
                     generator = built = build_generator(
                         serve_config.generator, pool=streaming.pool, limits=streaming.limits
                     )
-                app = build_app(serve_config, generator)
+                app = build_app(serve_config, generator, prompts=prompts)
             serve(app, "fastvideo", listener)
         finally:
             if built is not None and hasattr(built, "shutdown"):

@@ -13,6 +13,7 @@ from fastvideo.api.schema import ServeConfig, StreamingConfig
 from fastvideo.api.session_presets import SessionPreset
 from fastvideo.entrypoints.streaming.metrics import Metrics
 from fastvideo.entrypoints.streaming.pool_base import GpuPool
+from fastvideo.entrypoints.streaming.prompt.gate import PromptGate
 from fastvideo.entrypoints.streaming.session import SessionManager
 from fastvideo.entrypoints.streaming.session_logger import SessionLogger
 from fastvideo.entrypoints.streaming.session_store import BlobStore, InMemoryBlobStore, SessionStore
@@ -53,6 +54,7 @@ class ServerState:
     blob_store: BlobStore = field(default_factory=InMemoryBlobStore)
     store_calls: Executor = field(default_factory=lambda: ThreadPoolExecutor(STORE_THREADS, "stores"))
     session_presets: dict[str, SessionPreset] = field(default_factory=dict)
+    prompts: PromptGate = field(default_factory=PromptGate)
     log: SessionLogger = field(default_factory=lambda: SessionLogger(None))
     metrics: Metrics = field(default_factory=Metrics)
     connections: set[asyncio.Task[Any]] = field(default_factory=set)

@@ -234,8 +234,8 @@ class FakeClient:
 class Stage:
     """A server without sockets: ``open()`` starts a session for a new fake client."""
 
-    def __init__(self, generator: Any, config: ServeConfig, pool: Any = None) -> None:
-        app = build_app(config, generator if pool is None else None, pool=pool)
+    def __init__(self, generator: Any, config: ServeConfig, pool: Any = None, prompts: Any = None) -> None:
+        app = build_app(config, generator if pool is None else None, pool=pool, prompts=prompts)
         self.generator = generator
         self.server: ServerState = app.state.server_state
         self.sessions: list[asyncio.Task[None]] = []
@@ -331,8 +331,8 @@ async def stage() -> AsyncIterator[Callable[..., Stage]]:
     """Makes stages, and ends whatever still runs on them."""
     made: list[Stage] = []
 
-    def make(generator: Any = None, *, pool: Any = None, **streaming: Any) -> Stage:
-        made.append(Stage(generator or StepGenerator(), make_config(**streaming), pool))
+    def make(generator: Any = None, *, pool: Any = None, prompts: Any = None, **streaming: Any) -> Stage:
+        made.append(Stage(generator or StepGenerator(), make_config(**streaming), pool, prompts))
         return made[-1]
 
     yield make
@@ -343,6 +343,7 @@ async def stage() -> AsyncIterator[Callable[..., Stage]]:
             session.cancel()
         await asyncio.gather(*one.sessions, return_exceptions=True)
         await one.server.pool.shutdown()
+        await one.server.prompts.aclose()
         one.server.log.close_all()
     others = asyncio.all_tasks() - {asyncio.current_task()}
     assert not others, f"tasks were left behind: {others}"

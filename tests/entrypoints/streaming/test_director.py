@@ -69,7 +69,7 @@ def test_an_extension_keeps_what_the_prompt_avoids_but_not_its_sampling() -> Non
     director = Director(FREE, auto_extension=True)
     director.submit(Prompt("sea", negative_prompt="boats", seed=7, num_inference_steps=4))
     run(director, 1)
-    assert started(director) == Prompt("sea", source="auto_extension", negative_prompt="boats")
+    assert started(director) == Prompt("sea", source="auto_extension", negative_prompt="boats", automatic=True)
 
 
 def test_a_users_prompt_comes_before_curated_ones() -> None:
@@ -100,7 +100,7 @@ def test_a_pause_defers_what_is_queued_and_is_told_only_to_sessions_that_run_by_
     assert looping.decide(0.0) == Wait(blocked="paused")
     assert looping.decide(0.0) == Wait()
     looping.set_paused(False)
-    assert looping.decide(0.0) == Start(Prompt("a", source="curated"), continues=True, resumed=True)
+    assert looping.decide(0.0) == Start(Prompt("a", source="curated", automatic=True), continues=True, resumed=True)
 
 
 def test_a_session_that_should_run_by_itself_and_cannot_says_so_once() -> None:
@@ -110,7 +110,9 @@ def test_a_session_that_should_run_by_itself_and_cannot_says_so_once() -> None:
     director.submit(Prompt("one"))
     assert director.decide(2.0) == Start(Prompt("one"), continues=True, resumed=True)
     director.completed()
-    assert director.decide(3.0) == Start(Prompt("one", source="auto_extension"), continues=True, resumed=False)
+    assert director.decide(3.0) == Start(
+        Prompt("one", source="auto_extension", automatic=True), continues=True, resumed=False
+    )
 
 
 def test_the_cap_ends_the_stream() -> None:

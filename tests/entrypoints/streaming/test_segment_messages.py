@@ -1,6 +1,7 @@
 import pytest
 
 from fastvideo.entrypoints.streaming.director import Prompt
+from fastvideo.entrypoints.streaming.prompt_work import Words
 from fastvideo.entrypoints.streaming.protocol import (
     Ltx2SegmentStart,
     MediaInit,
@@ -20,7 +21,7 @@ from fastvideo.media.timeline import MediaCursor
 
 
 def messages() -> SegmentMessages:
-    return SegmentMessages(4, Prompt("a fox", source="curated"), "stream")
+    return SegmentMessages(4, Words(Prompt("a fox", source="curated")), "stream")
 
 
 def fragment(sequence: int, pts_ms: float) -> SegmentFragment:
