@@ -7,9 +7,9 @@ unknown keys, wrong types (a bool is no int) and non-finite numbers are errors.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import PositiveFloat
+from pydantic import Field, PositiveFloat
 
 from fastvideo.api.request_metadata import tracked
 
@@ -328,10 +328,12 @@ class PromptEnhancerConfig(_Strict):
 
 @dataclass
 class PromptSafetyConfig(_Strict):
-    """A classifier in front of the prompts."""
+    """A fastText classifier in front of the prompts: those with a label of ``block_labels`` go no further."""
 
     enabled: bool = False
     classifier_path: str | None = None
+    block_threshold: Annotated[float, Field(gt=0.0, le=1.0)] = 0.5
+    block_labels: Annotated[list[str], Field(min_length=1)] = field(default_factory=lambda: ["unsafe"])
 
 
 @dataclass

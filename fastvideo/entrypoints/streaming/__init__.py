@@ -20,6 +20,8 @@ _MODULES = {
     "MockGenerator": "mock_server",
     "PoolAcquireTimeout": "gpu_pool",
     "PromptEnhancer": "prompt.enhancer",
+    "PromptSafetyFilter": "prompt.safety",
+    "SafetyDecision": "prompt.safety",
     "Session": "session",
     "SessionLogEvent": "session_logger",
     "SessionLogger": "session_logger",

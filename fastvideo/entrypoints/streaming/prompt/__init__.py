@@ -1,4 +1,5 @@
-"""Better words for a stream: prompts enhanced, stories continued and plans rewritten by a language model.
+"""Better words for a stream: prompts enhanced, stories continued and plans rewritten by a language model, and a filter
+in front of them all.
 
 Names are imported when they are used: the HTTP client costs nothing where no provider is asked.
 """
@@ -26,11 +27,16 @@ _MODULES = {
     "PromptOutcome": "outcome",
     "RewriteOptions": "rewrite",
     "RewriteResult": "rewrite",
+    "PromptSafetyFilter": "safety",
+    "SafetyDecision": "safety",
+    "SafetyResult": "safety",
     "Unchanged": "outcome",
     "build_enhancer": "building",
     "build_rewrite": "rewrite",
+    "build_safety_filter": "safety",
     "enhance_or_keep": "outcome",
     "extend_or_repeat": "outcome",
+    "first_blocked": "safety",
 }
 
 __all__ = sorted(_MODULES)
