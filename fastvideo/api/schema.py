@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, PositiveFloat
+from pydantic import Field, PositiveFloat, PositiveInt
 
 from fastvideo.api.request_metadata import tracked
 
@@ -378,6 +378,23 @@ class RequestLimits(_Strict):
 
 
 @dataclass
+class RecordingsConfig(_Strict):
+    """Recordings that clients may ask for; without ``dir`` none are made.
+
+    ``max_bytes``, ``max_count`` and ``max_age_seconds`` bound all together: the oldest that ended go first.
+    ``max_session_bytes`` ends a recording, and not its stream. ``listing``: who may see which recordings there are;
+    whoever knows a session's id may always see that one.
+    """
+
+    dir: str | None = None
+    max_bytes: PositiveInt = 10_737_418_240
+    max_count: PositiveInt = 1000
+    max_age_seconds: PositiveInt = 604_800
+    max_session_bytes: Annotated[int, Field(gt=0, le=2_147_483_647)] = 1_073_741_824
+    listing: Literal["loopback", "everyone", "nobody"] = "loopback"
+
+
+@dataclass
 class StreamingConfig(_Strict):
     """The live stream; its presence in a serve file selects the WebSocket server.
 
@@ -401,6 +418,7 @@ class StreamingConfig(_Strict):
     burn_in_timecode: bool = False
     limits: RequestLimits = field(default_factory=RequestLimits)
     drain_timeout_seconds: PositiveFloat = 30.0
+    recordings: RecordingsConfig = field(default_factory=RecordingsConfig)
 
 
 @dataclass

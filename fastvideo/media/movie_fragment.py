@@ -21,6 +21,7 @@ from fastvideo.media.boxes import (
 
 KEYFRAME_FLAGS = 0x0200_0000  # depends on no other sample
 DELTA_FLAGS = 0x0101_0000  # depends on others, not a sync sample
+_NOT_SYNC = 0x0001_0000
 
 # Which optional fields a 'tfhd' and a 'trun' have.
 _BASE_OFFSET, _DESCRIPTION, _DEFAULT_DURATION, _DEFAULT_SIZE, _DEFAULT_FLAGS = 0x01, 0x02, 0x08, 0x10, 0x20
@@ -63,7 +64,7 @@ class ReadSample:
     @property
     def keyframe(self) -> bool:
         """Whether decoding can start here."""
-        return not self.flags & 0x10000
+        return not self.flags & _NOT_SYNC
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,16 @@ class ReadFragment:
 
     sequence: int
     tracks: dict[int, list[ReadSample]]
+
+
+@dataclass(frozen=True)
+class TrackSpan:
+    """Where a fragment's samples of one track lie in time, in ticks. ``keyframe``: decoding can start there."""
+
+    track_id: int
+    decode_time: int
+    duration: int
+    keyframe: bool
 
 
 def write_fragment(sequence: int, runs: Sequence[TrackRun]) -> bytes:
@@ -154,7 +165,29 @@ def read_fragments(data: Buffer) -> list[ReadFragment]:
     return fragments
 
 
-def _read_track(traf: Box, moof: Box, mdat: Box) -> tuple[int, list[ReadSample]]:
+def read_spans(moof: Box) -> tuple[int, list[TrackSpan]]:
+    """The fragment's number, and each track's place in time, from its ``moof`` alone; raises BoxError."""
+    spans = []
+    for traf in (found for found in moof.children() if found.kind == b"traf"):
+        run = _read_run(traf)
+        if run.samples:
+            duration = sum(duration for _, duration, _ in run.samples)
+            spans.append(TrackSpan(run.track_id, run.decode_time, duration, not run.samples[0][2] & _NOT_SYNC))
+    (sequence,) = moof.child(b"mfhd").fields("I", FULL_HEADER_BYTES)
+    return sequence, spans
+
+
+@dataclass(frozen=True)
+class _Run:
+    """``samples``: size, duration and flags of each; ``data_offset`` counts from the ``moof``."""
+
+    track_id: int
+    decode_time: int
+    data_offset: int
+    samples: list[tuple[int, int, int]]
+
+
+def _read_run(traf: Box) -> _Run:
     header = traf.child(b"tfhd")
     _, flags = header.version_and_flags()
     if not flags & _BASE_IS_MOOF or flags & _BASE_OFFSET:
@@ -186,9 +219,6 @@ def _read_track(traf: Box, moof: Box, mdat: Box) -> tuple[int, list[ReadSample]]
         raise BoxError(
             f"box 'trun': {len(run.payload)} payload bytes do not hold {count} samples of {len(columns)} fields"
         )
-
-    start = moof.offset + data_offset
-    payload_start = mdat.end - len(mdat.payload)
     samples = []
     for index in range(count):
         row = dict(zip(columns, run.fields(f"{len(columns)}I", at + 4 * len(columns) * index), strict=True))
@@ -199,9 +229,19 @@ def _read_track(traf: Box, moof: Box, mdat: Box) -> tuple[int, list[ReadSample]]
             sample_flags = first_flags
         if size is None or duration is None or sample_flags is None:
             raise BoxError("box 'trun': a sample has no size, duration or flags, and 'tfhd' has no default")
+        samples.append((size, duration, sample_flags))
+    return _Run(track_id, time, data_offset, samples)
+
+
+def _read_track(traf: Box, moof: Box, mdat: Box) -> tuple[int, list[ReadSample]]:
+    run = _read_run(traf)
+    start, time = moof.offset + run.data_offset, run.decode_time
+    payload_start = mdat.end - len(mdat.payload)
+    samples = []
+    for index, (size, duration, flags) in enumerate(run.samples):
         if start < payload_start or start + size > mdat.end:
-            raise BoxError(f"box 'trun': sample {index} of track {track_id} lies outside its 'mdat'")
+            raise BoxError(f"box 'trun': sample {index} of track {run.track_id} lies outside its 'mdat'")
         data = mdat.payload[start - payload_start : start - payload_start + size]
-        samples.append(ReadSample(data, time, duration, sample_flags))
+        samples.append(ReadSample(data, time, duration, flags))
         start, time = start + size, time + duration
-    return track_id, samples
+    return run.track_id, samples

@@ -253,6 +253,15 @@ export interface QueueStatus {
   eta_ms?: number;
 }
 
+/** Whether the session is recorded, after an opening message that asked for it; again when that ends early. */
+export interface RecordingStatus {
+  type: "recording_status";
+  /** What holds from here on. */
+  state: "recording" | "ended" | "unavailable";
+  /** Why it ended, or why there is none. */
+  reason?: "not_offered" | "session_limit" | "storage_limit" | "disk_full" | "disk_failed" | "disk_too_slow" | "format_changed" | "media_invalid" | "deleted" | "resumed" | "shutdown";
+}
+
 /** Asks a language model for other words for the curated prompts, or for the last prompt where there are none. */
 export interface RewriteSeedPrompts {
   type: "rewrite_seed_prompts";
@@ -371,6 +380,8 @@ export interface SessionInitV2 {
   stream_mode?: StreamMode;
   /** Where the first segment goes on from. */
   continuation_state?: StateEnvelope | null;
+  /** Asks the server to keep the session, prompts included; recording_status answers. */
+  record?: boolean | null;
 }
 
 /** Opens a connection that goes on with a session that lost its own; sent instead of `session_init_v2`. */
@@ -458,4 +469,5 @@ export type ServerMessage =
   | GenerationBlocked
   | GenerationResumed
   | DeadlineMissed
+  | RecordingStatus
   | Pong;

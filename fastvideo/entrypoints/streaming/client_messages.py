@@ -57,6 +57,7 @@ class SessionInitV2(Message):
     single_clip_mode: bool = Field(default=False, description="One clip per request, without a cap.")
     stream_mode: StreamMode = Field(default="av_fmp4", description="legacy_jpeg parses and is refused.")
     continuation_state: StateEnvelope | None = Field(default=None, description="Where the first segment goes on from.")
+    record: bool | None = added("Asks the server to keep the session, prompts included; recording_status answers.")
 
     @model_validator(mode="after")
     def _extra_is_small(self) -> SessionInitV2:

@@ -34,6 +34,19 @@ BlockReason: TypeAlias = Literal["paused", "segment_cap", "no_prompt", "cancelle
 NoAnswerReason: TypeAlias = Literal[
     "not_configured", "rejected", "rate_limited", "unavailable", "timeout", "malformed", "empty", "refused", "blocked"
 ]
+RecordingReason: TypeAlias = Literal[
+    "not_offered",
+    "session_limit",
+    "storage_limit",
+    "disk_full",
+    "disk_failed",
+    "disk_too_slow",
+    "format_changed",
+    "media_invalid",
+    "deleted",
+    "resumed",
+    "shutdown",
+]
 
 MAX_NAME_CHARS = 256
 MAX_TEXT_CHARS = 65_536

@@ -108,6 +108,7 @@ class SessionRunner:
                 # After the goodbye, which a store that does not answer should not hold up.
                 await self._states.close()
             seconds = round(self._clock() - started_s, 3)
+            self._post.end_recording(reason)
             self._post.log("session_end", reason=reason, segments=self._session.segment_idx, seconds=seconds)
             self._server.log.close(self._session.id, wait=False)
             self._server.metrics.ended.labels(reason).inc()
@@ -218,6 +219,8 @@ class SessionRunner:
         opening, prompts = await self._open()
         await self._bind()
         sampling = opening.requests.sampling
+        if opening.message.record:
+            await self._post.begin_recording(self._server.recordings, self._server.pool.model_id or "")
         await self._post.put(
             Ltx2StreamStart(
                 preset=opening.message.preset,

@@ -31,6 +31,8 @@ from fastvideo.entrypoints.streaming.page import PageHeaders, mount_page
 from fastvideo.entrypoints.streaming.pool_choice import usable_devices, wants_processes, worker_pool
 from fastvideo.entrypoints.streaming.prompt.gate import PromptGate, build_gate
 from fastvideo.entrypoints.streaming.protocol import ErrorMessage, encode_server_message
+from fastvideo.entrypoints.streaming.recordings.recordings import Recordings
+from fastvideo.entrypoints.streaming.recordings.routes import recording_routes
 from fastvideo.entrypoints.streaming.runner import FAREWELL_S, SessionRunner
 from fastvideo.entrypoints.streaming.segment_requests import operator_requests
 from fastvideo.entrypoints.streaming.server_state import ServerState
@@ -118,6 +120,7 @@ def build_app(
         session_presets=session_presets,
         prompts=prompts,
         log=SessionLogger(streaming.session_log_dir),
+        recordings=Recordings(streaming.recordings) if streaming.recordings.dir is not None else None,
     )
 
     @contextlib.asynccontextmanager
@@ -139,6 +142,8 @@ def build_app(
             await server.pool.shutdown()
             await server.prompts.aclose()
             await asyncio.to_thread(server.log.close_all)
+            if server.recordings is not None:
+                await asyncio.to_thread(server.recordings.close)
             # Stores first: a call that waits for one ends with it.
             await asyncio.to_thread(close_stores)
             await asyncio.to_thread(server.store_calls.shutdown)
@@ -147,6 +152,7 @@ def build_app(
     app.state.server_state = server
     app.add_middleware(PageHeaders)
     _add_routes(app, server)
+    app.include_router(recording_routes(server.recordings, streaming.recordings.listing, same_origin=_is_same_origin))
     app.include_router(build_health_router(server.pool, draining=lambda: server.draining, with_health=False))
     mount_page(app, frontend_dir())
     return app
@@ -224,6 +230,7 @@ def _add_routes(app: FastAPI, server: ServerState) -> None:
                 "at_cap": server.streaming.at_cap,
                 "session_timeout_seconds": server.streaming.session_timeout_seconds,
                 "prompt_enhancement": server.prompts.enhancer is not None,
+                "recordings": server.recordings is not None,
             },
         }
 
@@ -275,8 +282,12 @@ async def _refuse(connection: WebSocketConnection, message: ErrorMessage, code: 
             await connection.close(code, reason)
 
 
+def _is_same_origin(request: Request) -> bool:
+    return same_host(request.headers.get("origin"), request.headers.get("host", ""))
+
+
 def same_host(origin: str | None, host: str) -> bool:
-    """Whether a WebSocket may come from a page of ``origin``: browsers always name it, other clients need not."""
+    """Whether a request may come from a page of ``origin``: browsers always name it, other clients need not."""
     try:
         return origin is None or urlsplit(origin).netloc.lower() == host.lower()
     except ValueError:

@@ -16,6 +16,7 @@ from fastvideo.entrypoints.streaming.message_base import (
     Message,
     NoAnswerReason,
     PromptSource,
+    RecordingReason,
     StateEnvelope,
     added,
 )
@@ -245,6 +246,16 @@ class DeadlineMissed(Message):
     late_ms: float = Field(description="How much too late.")
 
 
+class RecordingStatus(Message):
+    """Whether the session is recorded, after an opening message that asked for it; again when that ends early."""
+
+    model_config = ConfigDict(json_schema_extra=ADDED)
+
+    type: Literal["recording_status"] = "recording_status"
+    state: Literal["recording", "ended", "unavailable"] = Field(description="What holds from here on.")
+    reason: RecordingReason | None = Field(default=None, description="Why it ended, or why there is none.")
+
+
 class Pong(Message):
     """The answer to `ping`."""
 
@@ -274,6 +285,7 @@ ServerMessage: TypeAlias = Annotated[
     | GenerationBlocked
     | GenerationResumed
     | DeadlineMissed
+    | RecordingStatus
     | Pong,
     Field(discriminator="type"),
 ]

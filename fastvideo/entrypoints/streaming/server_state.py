@@ -14,6 +14,7 @@ from fastvideo.api.session_presets import SessionPreset
 from fastvideo.entrypoints.streaming.metrics import Metrics
 from fastvideo.entrypoints.streaming.pool_base import GpuPool
 from fastvideo.entrypoints.streaming.prompt.gate import PromptGate
+from fastvideo.entrypoints.streaming.recordings.recordings import Recordings
 from fastvideo.entrypoints.streaming.session import SessionManager
 from fastvideo.entrypoints.streaming.session_logger import SessionLogger
 from fastvideo.entrypoints.streaming.session_store import BlobStore, InMemoryBlobStore, SessionStore
@@ -44,7 +45,7 @@ class ServerState:
 
     ``store_calls``: threads of their own for what is asked of stores, so that a slow one holds up nothing else.
     ``draining``: no session is taken, and no segment begun, any more. ``start_failure``: why no session will ever be
-    served.
+    served. ``recordings``: None when the operator wants none.
     """
 
     serve_config: ServeConfig
@@ -59,6 +60,7 @@ class ServerState:
     metrics: Metrics = field(default_factory=Metrics)
     connections: set[asyncio.Task[Any]] = field(default_factory=set)
     runners: dict[str, Endable] = field(default_factory=dict)
+    recordings: Recordings | None = None
     draining: bool = False
     start_failure: str | None = None
     clock: Callable[[], float] = time.monotonic

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
 import time
-import uuid
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -49,9 +49,12 @@ class SessionRejected(RuntimeError):
 
 @dataclass
 class Session:
-    """One viewer's stream. ``created_at`` and ``last_activity`` are monotonic seconds."""
+    """One viewer's stream. ``created_at`` and ``last_activity`` are monotonic seconds.
 
-    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    Whoever knows the ``id``, 128 random bits, may see the session's recording.
+    """
+
+    id: str = field(default_factory=lambda: secrets.token_hex(16))
     state: SessionState = SessionState.INITIALIZING
     created_at: float = field(default_factory=time.monotonic)
     last_activity: float = field(default_factory=time.monotonic)

@@ -10,7 +10,15 @@ from fastvideo.entrypoints.streaming.connection import Connection
 from fastvideo.entrypoints.streaming.endings import SessionOver
 from fastvideo.entrypoints.streaming.error_messages import error_message
 from fastvideo.entrypoints.streaming.outbox import Outbox
-from fastvideo.entrypoints.streaming.protocol import ErrorMessage, ServerMessage, encode_server_message
+from fastvideo.entrypoints.streaming.protocol import (
+    ErrorMessage,
+    RecordingReason,
+    RecordingStatus,
+    ServerMessage,
+    encode_server_message,
+)
+from fastvideo.entrypoints.streaming.recordings.recordings import Recordings
+from fastvideo.entrypoints.streaming.recordings.session_recorder import SessionRecorder
 from fastvideo.entrypoints.streaming.segment_channel import ReaderTooSlow
 from fastvideo.entrypoints.streaming.server_state import ServerState
 from fastvideo.entrypoints.streaming.session_logger import SessionLogEvent
@@ -26,9 +34,11 @@ class SessionPost:
         self._log = server.log
         self._metrics = server.metrics
         self._outbox = Outbox()
+        self.recorder: SessionRecorder | None = None
 
     async def put(self, item: ServerMessage | bytes) -> None:
         """Send a message or a binary frame, after what is queued; waits while too much is."""
+        self._record(item)
         await self._outbox.put(item if isinstance(item, bytes) else self._encoded(item))
 
     async def put_text(self, text: str) -> None:
@@ -37,6 +47,7 @@ class SessionPost:
 
     def put_now(self, item: ServerMessage | bytes) -> None:
         """Send something small without waiting."""
+        self._record(item)
         self._outbox.put_now(item if isinstance(item, bytes) else self._encoded(item))
 
     async def drained(self) -> None:
@@ -67,6 +78,28 @@ class SessionPost:
     def log(self, event: str, **payload: Any) -> None:
         """A line in the session's log."""
         self._log.log(SessionLogEvent(self._session_id, event, payload))
+
+    async def begin_recording(self, recordings: Recordings | None, model_id: str) -> None:
+        """Keep what is sent from here on, because the client asked for it, or say that there will be no recording."""
+        if recordings is None:
+            await self.put(RecordingStatus(state="unavailable", reason="not_offered"))
+            return
+        self.recorder = recordings.start(self._session_id, model_id=model_id, ended=self._recording_ended)
+        await self.put(RecordingStatus(state="recording"))
+
+    def end_recording(self, reason: str) -> None:
+        """The session is over, for this reason."""
+        if self.recorder is not None:
+            self.recorder.end(reason)
+
+    def _recording_ended(self, reason: RecordingReason) -> None:
+        self.recorder = None
+        self.log("recording_ended", reason=reason)
+        self.put_now(RecordingStatus(state="ended", reason=reason))
+
+    def _record(self, item: ServerMessage | bytes) -> None:
+        if self.recorder is not None:
+            self.recorder.take(item)
 
     def _encoded(self, message: ServerMessage) -> str:
         if isinstance(message, ErrorMessage):

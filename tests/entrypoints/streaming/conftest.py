@@ -235,7 +235,7 @@ class Stage:
     """A server without sockets: ``open()`` starts a session for a new fake client."""
 
     def __init__(self, generator: Any, config: ServeConfig, pool: Any = None, prompts: Any = None) -> None:
-        app = build_app(config, generator if pool is None else None, pool=pool, prompts=prompts)
+        self.app = app = build_app(config, generator if pool is None else None, pool=pool, prompts=prompts)
         self.generator = generator
         self.server: ServerState = app.state.server_state
         self.sessions: list[asyncio.Task[None]] = []

@@ -1,0 +1,1 @@
+"""Recordings of sessions: written as fragments pass, kept within bounds, and served over HTTP."""
