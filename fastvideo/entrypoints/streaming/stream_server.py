@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import signal
@@ -15,17 +14,17 @@ from fastapi import FastAPI
 from uvicorn.server import HANDLED_SIGNALS
 
 from fastvideo.entrypoints.streaming.drain import drain
+from fastvideo.entrypoints.streaming.listening import bind, cannot_listen, greeting
 from fastvideo.entrypoints.streaming.server_state import ServerState
 from fastvideo.entrypoints.streaming.start_failure import StartFailure
-from fastvideo.entrypoints.streaming.websocket_protocol import StreamProtocol
+from fastvideo.entrypoints.streaming.websocket_protocol import MAX_OPENING_BYTES, StreamProtocol
+
+__all__ = ["MAX_OPENING_BYTES", "TEARDOWN_S", "StreamServer", "bind", "build_server", "serve"]
 
 logger = logging.getLogger(__name__)
 
-# A 32 MiB image as base64, and the rest of its message.
-MAX_OPENING_BYTES = 48 << 20
 # For the pool, the model and the interpreter, once no session is left.
 TEARDOWN_S = 10.0
-_ANY_INTERFACE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # where a browser on this machine finds the server
 
 
 class StreamServer(uvicorn.Server):
@@ -101,42 +100,19 @@ def build_server(
     return StreamServer(config, app.state.server_state, greeting=greeting, ends_process=ends_process)
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """A socket bound to the address, for :func:`serve`; port 0 takes a free one. Raises StartFailure."""
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    try:
-        # The port of a server that has just ended is free.
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-    except (OSError, OverflowError) as error:
-        listener.close()
-        raise _cannot_listen(host, port, error) from error
-    return listener
-
-
 def serve(app: FastAPI, title: str, listener: socket.socket) -> None:
     """Serve until SIGTERM or SIGINT, and drain; prints one line with ``title`` and the page's address.
 
     Raises StartFailure when another program listens on the port, or no worker could start.
     """
     host, port = listener.getsockname()[:2]
-    here = _ANY_INTERFACE.get(host, host)
-    shown = f"[{here}]" if ":" in here else here
-    greeting = f"{title}: http://{shown}:{port}"
-    server = build_server(app, host=host, port=port, greeting=greeting, ends_process=True)
+    server = build_server(app, host=host, port=port, greeting=greeting(title, listener), ends_process=True)
     try:
         # From here on a client that reads the address can connect, and waits until the app has started.
         listener.listen(server.config.backlog)
     except OSError as error:
-        raise _cannot_listen(host, port, error) from error
+        raise cannot_listen(host, port, error) from error
     server.run(sockets=[listener])
     failure = app.state.server_state.start_failure
     if failure is not None:
         raise StartFailure(failure)
-
-
-def _cannot_listen(host: str, port: int, error: OSError | OverflowError) -> StartFailure:
-    if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
-        return StartFailure(f"another program listens on {host}, port {port}; end it, or choose another port")
-    reason = error.strerror if isinstance(error, OSError) else None
-    return StartFailure(f"cannot listen on {host}, port {port}: {reason or error}")

@@ -7,6 +7,8 @@ from websockets.frames import Frame, Opcode
 
 from fastvideo.entrypoints.streaming.protocol import ErrorMessage, encode_server_message
 
+# A 32 MiB image as base64, and the rest of its message.
+MAX_OPENING_BYTES = 48 << 20
 LINGER_S = 2.0
 
 

@@ -1,0 +1,199 @@
+"""What a router needs to know: where it listens, its replicas, and how it asks them whether they live."""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, ClassVar
+from urllib.parse import urlsplit
+
+from fastvideo.api.errors import ConfigValidationError
+from fastvideo.api.parser import load_raw_config, parse_config
+
+_STRICT: dict[str, Any] = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
+
+
+@dataclass
+class ReplicaEndpoint:
+    """A server: ``url`` is http(s)://host[:port], ``weight`` its share among equals.
+
+    ``primary``: it gets every session that it takes. ``drain``: it gets no new ones, and keeps those that it has.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+
+    url: str
+    name: str | None = None
+    primary: bool = False
+    weight: float = 1.0
+    drain: bool = False
+
+    @property
+    def address(self) -> str:
+        """The URL without a slash at its end."""
+        return self.url.rstrip("/")
+
+    @property
+    def label(self) -> str:
+        """How logs and metrics call it."""
+        return self.name or self.address
+
+
+@dataclass
+class RouterConfig:
+    """A router. Raises ConfigValidationError (a ValueError) for values that cannot work.
+
+    ``health_check_path`` tells whether a replica lives; a replica that fails it ``failure_threshold`` times in a row is
+    unhealthy until it passes ``recovery_threshold`` times. ``readiness_path`` tells whether it takes sessions now: 503
+    is no at once, and a server without that route (404) takes them whenever it lives; None asks nobody.
+    ``answer_timeout_seconds``: between a session's opening message and the replica's first one.
+    ``trusted_proxies``: addresses or networks whose X-Forwarded-* headers are true.
+    ``drain_timeout_seconds``: how long sessions may go on when the router shuts down.
+    """
+
+    host: str = "0.0.0.0"  # noqa: S104  # the documented default
+    port: int = 9000
+    replicas: list[ReplicaEndpoint] = field(default_factory=list)
+    health_check_path: str = "/health"
+    health_check_interval_seconds: float = 5.0
+    health_check_timeout_seconds: float = 2.0
+    failure_threshold: int = 3
+    recovery_threshold: int = 2
+    readiness_path: str | None = "/readyz"
+    connect_timeout_seconds: float = 5.0
+    answer_timeout_seconds: float = 30.0
+    trusted_proxies: list[str] = field(default_factory=list)
+    drain_timeout_seconds: float = 30.0
+
+    def __post_init__(self) -> None:
+        if not self.replicas:
+            raise ConfigValidationError("replicas", "a router needs at least one replica")
+        if not 0 <= self.port <= 65_535:
+            raise ConfigValidationError("port", f"expected 0 to 65535, got {self.port}")
+        for name in _POSITIVE:
+            if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
+                raise ConfigValidationError(name, f"expected greater than 0, got {getattr(self, name)}")
+        for name in ("failure_threshold", "recovery_threshold"):
+            if getattr(self, name) < 1:
+                raise ConfigValidationError(name, f"expected 1 or more, got {getattr(self, name)}")
+        for name in ("health_check_path", "readiness_path"):
+            path = getattr(self, name)
+            if path is not None and not path.startswith("/"):
+                raise ConfigValidationError(name, f"expected a path that starts with '/', got {path!r}")
+        for index, network in enumerate(self.trusted_proxies):
+            try:
+                ipaddress.ip_network(network)
+            except ValueError:
+                raise ConfigValidationError(
+                    f"trusted_proxies[{index}]", f"expected an address or a network such as 10.0.0.0/8, got {network!r}"
+                ) from None
+        _check_replicas(self.replicas)
+
+
+_POSITIVE = (
+    *("health_check_interval_seconds", "health_check_timeout_seconds"),
+    *("connect_timeout_seconds", "answer_timeout_seconds", "drain_timeout_seconds"),
+)
+
+
+def _check_replicas(replicas: list[ReplicaEndpoint]) -> None:
+    seen: set[str] = set()
+    for index, replica in enumerate(replicas):
+        path = f"replicas[{index}]"
+        _check_url(replica.url, f"{path}.url")
+        if replica.address.lower() in seen:
+            raise ConfigValidationError(f"{path}.url", f"Duplicate replica {replica.url!r}")
+        seen.add(replica.address.lower())
+        if not (math.isfinite(replica.weight) and replica.weight > 0):
+            raise ConfigValidationError(f"{path}.weight", f"expected greater than 0, got {replica.weight}")
+    if len(primaries := [index for index, replica in enumerate(replicas) if replica.primary]) > 1:
+        raise ConfigValidationError(f"replicas[{primaries[1]}].primary", "expected at most one primary replica")
+
+
+def _check_url(url: str, path: str) -> None:
+    try:
+        parts = urlsplit(url)
+        port_is_valid = parts.port != 0
+    except ValueError:
+        raise ConfigValidationError(path, f"expected a URL such as http://10.0.0.2:8000, got {url!r}") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or not port_is_valid:
+        raise ConfigValidationError(path, f"expected http://host:port or https://host:port, got {url!r}")
+    if parts.username is not None or parts.password is not None:
+        raise ConfigValidationError(path, "expected a URL without a user and password")
+    if parts.path not in ("", "/"):
+        raise ConfigValidationError(path, f"expected a URL without a path, got {url!r}")
+    if "?" in url or "#" in url:
+        raise ConfigValidationError(path, f"expected a URL without query/fragment, got {url!r}")
+
+
+# --- files
+
+
+@dataclass
+class _HealthCheckSection:
+    """``health_check:`` of a router file."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+
+    path: str = RouterConfig.health_check_path
+    readiness_path: str | None = RouterConfig.readiness_path
+    interval_seconds: float = RouterConfig.health_check_interval_seconds
+    timeout_seconds: float = RouterConfig.health_check_timeout_seconds
+    failure_threshold: int = RouterConfig.failure_threshold
+    recovery_threshold: int = RouterConfig.recovery_threshold
+
+
+@dataclass
+class _RouterSection:
+    """``router:`` of a router file."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+
+    replicas: list[ReplicaEndpoint]
+    host: str = RouterConfig.host
+    port: int = RouterConfig.port
+    health_check: _HealthCheckSection = field(default_factory=_HealthCheckSection)
+    connect_timeout_seconds: float = RouterConfig.connect_timeout_seconds
+    answer_timeout_seconds: float = RouterConfig.answer_timeout_seconds
+    trusted_proxies: list[str] = field(default_factory=list)
+    drain_timeout_seconds: float = RouterConfig.drain_timeout_seconds
+
+
+@dataclass
+class _RouterFile:
+    """A file for ``fastvideo router-serve``."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+
+    router: _RouterSection
+
+
+_HEALTH_CHECK_FIELDS = {
+    "path": "health_check_path",
+    "interval_seconds": "health_check_interval_seconds",
+    "timeout_seconds": "health_check_timeout_seconds",
+}
+
+
+def parse_router_config(raw: Any) -> RouterConfig:
+    """A router file as a mapping, ``router:`` at its top. Raises ConfigValidationError with the place of a fault."""
+    section = parse_config(_RouterFile, raw).router
+    values = {item.name: getattr(section, item.name) for item in fields(section)}
+    health_check = values.pop("health_check")
+    in_the_file = {}
+    for item in fields(health_check):
+        name = _HEALTH_CHECK_FIELDS.get(item.name, item.name)
+        values[name] = getattr(health_check, item.name)
+        in_the_file[name] = f"health_check.{item.name}"
+    try:
+        return RouterConfig(**values)
+    except ConfigValidationError as error:
+        path = in_the_file.get(error.path, error.path)
+        raise ConfigValidationError(f"router.{path}", error.message) from None
+
+
+def load_router_config(path: str | Path) -> RouterConfig:
+    """A router file, .yaml or .json. Raises FileNotFoundError and ConfigValidationError."""
+    return parse_router_config(load_raw_config(path))

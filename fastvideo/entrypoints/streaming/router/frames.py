@@ -1,0 +1,184 @@
+"""WebSocket frames as a server sends them (RFC 6455, 5.2), followed without copying what they carry.
+
+The follower owns one buffer. Bytes are received straight into it, whole messages are handed out as views of it, and
+the place is taken again once :meth:`FrameFollower.release` says that nobody looks at them any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+TEXT: Final = 0x1
+BINARY: Final = 0x2
+CLOSE: Final = 0x8
+PING: Final = 0x9
+PONG: Final = 0xA
+_CONTINUATION: Final = 0x0
+_CONTROL: Final = 0x8
+
+BUFFER_BYTES = 256 << 10
+# A buffer that grew beyond this for one message is given back after it.
+KEPT_BYTES = 4 << 20
+# Of one message: each takes some memory, however little it carries.
+MAX_FRAMES = 65_536
+_MAX_CONTROL_BYTES = 125
+
+
+class FrameError(ValueError):
+    """Bytes that no WebSocket server may send; ``code`` is the close code that says so."""
+
+    def __init__(self, message: str, code: int = 1002) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A whole text or binary message. ``wire``: its frames as they came; ``parts``: what they carry."""
+
+    opcode: int
+    wire: tuple[memoryview, ...]
+    parts: tuple[memoryview, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes that it carries."""
+        return sum(len(part) for part in self.parts)
+
+    def payload(self) -> bytes:
+        """A copy of what it carries."""
+        return b"".join(self.parts)
+
+    def head(self, count: int) -> bytes:
+        """At most ``count`` bytes of its beginning."""
+        return self.payload()[:count] if len(self.parts) > 1 else bytes(self.parts[0][:count])
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """A ping, a pong or a close frame, with a copy of what it carries."""
+
+    opcode: int
+    payload: bytes
+
+
+class FrameFollower:
+    """Finds messages and control frames in a server's bytes, however they are cut.
+
+    Use: receive into :meth:`space`, tell :meth:`received` how much came, take :meth:`events` until there is none, then
+    :meth:`release`. ``max_message_bytes`` bounds a message, and with it the buffer.
+    """
+
+    def __init__(self, *, max_message_bytes: int, buffer_bytes: int = BUFFER_BYTES) -> None:
+        self._max_message_bytes = max_message_bytes
+        self._buffer_bytes = buffer_bytes
+        self._view = memoryview(bytearray(buffer_bytes))
+        self._end = 0  # of what was received
+        self._start = 0  # of the message that is not whole yet
+        self._at = 0  # of the next frame
+        self._frames: list[tuple[int, int, int]] = []  # of that message: start, start of the payload, end
+        self._opcode = 0
+        self._carried = 0
+        self._needed = 2
+
+    def space(self) -> memoryview:
+        """Where the next bytes are to be received; never empty. Whatever came before must be released."""
+        if self._needed > len(self._view):
+            old = self._view
+            # Twice as much for a message in many frames, whose length only its last one tells.
+            self._view = memoryview(bytearray(max(self._needed, 2 * len(old) if self._frames else 0)))
+            self._view[: self._end] = old[: self._end]
+        return self._view[self._end :]
+
+    def received(self, count: int) -> None:
+        """So many bytes were put into :meth:`space`."""
+        self._end += count
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes that were received elsewhere."""
+        self._needed = max(self._needed, self._end + len(data))
+        self.space()[: len(data)] = data
+        self._end += len(data)
+
+    def events(self) -> Iterator[Message | Control]:
+        """What is whole now, in order; each once. Raises FrameError."""
+        while (frame := self._next_frame()) is not None:
+            opcode, final, payload, end = frame
+            if opcode & _CONTROL:
+                data = bytes(self._view[payload:end])
+                self._at = end
+                if not self._frames:
+                    self._start = end
+                yield Control(opcode, data)
+                continue
+            self._frames.append((self._at, payload, end))
+            self._at = end
+            if final:
+                frames, self._frames = self._frames, []
+                self._start, self._carried = end, 0
+                yield Message(
+                    self._opcode,
+                    tuple(self._view[start:stop] for start, _, stop in frames),
+                    tuple(self._view[body:stop] for _, body, stop in frames),
+                )
+
+    def release(self) -> None:
+        """Nobody looks at what :meth:`events` gave any more: its place may be overwritten."""
+        begin, held = self._start, self._end - self._start
+        if held == 0:
+            self._start = self._end = self._at = 0
+            self._needed = 2
+            if len(self._view) > KEPT_BYTES:
+                self._view = memoryview(bytearray(self._buffer_bytes))
+        elif begin:
+            # What is left of a message moves to the front.
+            self._view[:held] = self._view[begin : self._end]
+            self._frames = [(start - begin, body - begin, stop - begin) for start, body, stop in self._frames]
+            self._at -= begin
+            self._needed -= begin
+            self._start, self._end = 0, held
+
+    @property
+    def in_message(self) -> bool:
+        """Whether part of a message, or of a frame, has come."""
+        return self._start != self._end
+
+    def _next_frame(self) -> tuple[int, bool, int, int] | None:
+        """The next frame's opcode, whether it is final, and where its payload starts and ends; None if not whole."""
+        view, at = self._view, self._at
+        have = self._end - at
+        if have < 2:
+            self._needed = at + 2
+            return None
+        first, second = view[at], view[at + 1]
+        length, header = second & 0x7F, 2
+        if length >= 126:
+            header = 4 if length == 126 else 10
+            if have < header:
+                self._needed = at + header
+                return None
+            length = int.from_bytes(view[at + 2 : at + header], "big")
+        opcode, final = first & 0x0F, first >= 0x80
+        if first & 0x70 or second & 0x80:
+            raise FrameError("a server's frame with reserved bits or a mask")
+        self._check(opcode, final, length)
+        if have < header + length:
+            self._needed = at + header + length
+            return None
+        if not opcode & _CONTROL:
+            self._carried += length
+            self._opcode = opcode or self._opcode
+        return opcode, final, at + header, at + header + length
+
+    def _check(self, opcode: int, final: bool, length: int) -> None:
+        if opcode in (CLOSE, PING, PONG):
+            if not final or length > _MAX_CONTROL_BYTES:
+                raise FrameError("a control frame that is cut or too long")
+        elif opcode not in (TEXT, BINARY, _CONTINUATION):
+            raise FrameError(f"a frame of the unknown kind {opcode}")
+        elif bool(self._frames) != (opcode == _CONTINUATION):
+            raise FrameError("a message that begins inside another, or goes on without a beginning")
+        elif self._carried + length > self._max_message_bytes or len(self._frames) >= MAX_FRAMES:
+            raise FrameError(f"a message of more than {self._max_message_bytes} bytes or {MAX_FRAMES} frames", 1009)

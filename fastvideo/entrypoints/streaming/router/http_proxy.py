@@ -1,0 +1,116 @@
+"""The page and what it fetches, passed on to a replica and back as it comes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+
+import httpx
+from starlette.background import BackgroundTask
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+
+from fastvideo.entrypoints.streaming.router.forwarded import end_to_end, for_replica
+from fastvideo.entrypoints.streaming.router.registry import Replica
+from fastvideo.entrypoints.streaming.router.state import RouterState
+from fastvideo.entrypoints.streaming.router.tls import tls_context
+
+READ_TIMEOUT_S = 60.0
+_SESSION = re.compile(r"/v1/sessions/([A-Za-z0-9._-]{1,128})(?:/.*)?")
+# What replicas serve for viewers. Their health, status and metrics are for operators, who ask them directly.
+_PASSED = ("/v1/", "/js/", "/css/", "/assets/")
+
+
+def build_http_client() -> httpx.AsyncClient:
+    """A client for :class:`HttpProxy`; its maker closes it."""
+    limits = httpx.Limits(max_keepalive_connections=64)
+    return httpx.AsyncClient(verify=tls_context(), trust_env=False, follow_redirects=False, limits=limits)
+
+
+class HttpProxy:
+    """Answers requests with a replica's answers. A session's own paths go to the replica that has it."""
+
+    def __init__(self, router: RouterState, client: httpx.AsyncClient) -> None:
+        self._router = router
+        self._client = client
+
+    async def answer(self, request: Request) -> Response:
+        """GET and HEAD of the page and below /v1/; DELETE of a session. Everything else is 404 or 405."""
+        # Decoded: what a replica, or a proxy before it, may make of the path counts.
+        path: str = request.scope["path"]
+        if not (path == "/" or path.startswith(_PASSED)) or ".." in path.split("/") or "\\" in path:
+            return self._counted(_error(404, "not_found", "There is no such path."))
+        session = _SESSION.fullmatch(path)
+        if request.method not in ("GET", "HEAD") and not (request.method == "DELETE" and session):
+            return self._counted(_error(405, "method_not_allowed", "This method is not passed on."))
+        tried: set[Replica] = set()
+        while (replica := self._choose(session[1] if session else None, tried)) is not None:
+            tried.add(replica)
+            try:
+                return self._counted(await self._ask(replica, request))
+            except httpx.ConnectError as error:
+                # Nothing was sent, so another one may be asked.
+                await self._router.registry.record_failure(
+                    replica, failure_threshold=self._router.config.failure_threshold, reason=type(error).__name__
+                )
+            except httpx.TimeoutException:
+                return self._counted(_error(504, "upstream_timeout", "The replica did not answer in time."))
+            except httpx.HTTPError:
+                return self._counted(_error(502, "upstream_failed", "The connection to the replica was lost."))
+        return self._counted(_error(503, "no_healthy_replica", "No healthy replica is available."))
+
+    def _choose(self, session_id: str | None, tried: set[Replica]) -> Replica | None:
+        registry = self._router.registry
+        address = self._router.sticky.find("session", session_id) if session_id is not None else None
+        home = registry.get(address) if address is not None else None
+        return home if home is not None and home not in tried else registry.select(tried)
+
+    async def _ask(self, replica: Replica, request: Request) -> Response:
+        raw_path: bytes = request.scope.get("raw_path") or request.scope["path"].encode()
+        query: bytes = request.scope["query_string"]
+        config = self._router.config
+        headers = for_replica(
+            request.headers.items(),
+            peer=request.client.host if request.client else None,
+            scheme=request.url.scheme,
+            trusted_proxies=config.trusted_proxies,
+        )
+        asked = httpx.Request(
+            request.method,
+            httpx.URL(replica.url).copy_with(raw_path=raw_path + (b"?" + query if query else b"")),
+            # A body is neither read nor announced: no method that is passed on has one.
+            headers=[(key, value) for key, value in headers if key.lower() != "content-length"],
+            extensions={
+                "timeout": {
+                    "connect": config.connect_timeout_seconds,
+                    "read": READ_TIMEOUT_S,
+                    "write": READ_TIMEOUT_S,
+                    "pool": READ_TIMEOUT_S,
+                }
+            },
+        )
+        answered = await self._client.send(asked, stream=True)
+        response = StreamingResponse(
+            _body(answered), status_code=answered.status_code, background=BackgroundTask(answered.aclose)
+        )
+        response.raw_headers = [
+            (key.lower().encode("latin-1"), value.encode("latin-1"))
+            for key, value in end_to_end(answered.headers.multi_items())
+        ]
+        return response
+
+    def _counted(self, response: Response) -> Response:
+        self._router.metrics.requests.labels(str(response.status_code)).inc()
+        return response
+
+
+async def _body(answered: httpx.Response) -> AsyncIterator[bytes]:
+    try:
+        async for chunk in answered.aiter_raw():
+            yield chunk
+    finally:
+        await answered.aclose()
+
+
+def _error(status: int, code: str, message: str) -> Response:
+    return JSONResponse({"error": {"code": code, "message": message}}, status_code=status)

@@ -1,0 +1,108 @@
+"""The router's process: its socket, its signals, and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+from collections.abc import Callable
+from types import FrameType
+
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.server import HANDLED_SIGNALS
+
+from fastvideo.api.errors import ConfigValidationError
+from fastvideo.entrypoints.streaming.listening import bind, cannot_listen, greeting
+from fastvideo.entrypoints.streaming.router.config import RouterConfig
+from fastvideo.entrypoints.streaming.router.relay_protocol import RelayProtocol
+from fastvideo.entrypoints.streaming.router.state import RouterState
+from fastvideo.entrypoints.streaming.websocket_protocol import MAX_OPENING_BYTES
+
+logger = logging.getLogger(__name__)
+
+
+class RouterServer(uvicorn.Server):
+    """A uvicorn server that drains at SIGTERM and SIGINT, and reads its config again at SIGHUP.
+
+    A second SIGTERM or SIGINT ends the process at once.
+    """
+
+    def __init__(
+        self, config: uvicorn.Config, router: RouterState, *, words: str, reload: Callable[[], RouterConfig] | None
+    ) -> None:
+        super().__init__(config)
+        self._router = router
+        self._words = words
+        self._reload = reload
+        self._reloading: asyncio.Task[None] | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.should_exit = self._router.draining = True
+        for each in HANDLED_SIGNALS:
+            signal.signal(each, signal.SIG_DFL)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._reload is not None and hasattr(signal, "SIGHUP"):
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._begin_reload, self._reload)
+        print(self._words, flush=True)
+        await super().startup(sockets)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # While uvicorn still answers: sessions are ended by us before it cuts their connections.
+        await self._router.drain()
+        await super().shutdown(sockets)
+
+    def _begin_reload(self, reload: Callable[[], RouterConfig]) -> None:
+        if self._reloading is None or self._reloading.done():
+            self._reloading = asyncio.create_task(self._read_again(reload))
+
+    async def _read_again(self, reload: Callable[[], RouterConfig]) -> None:
+        try:
+            config = await asyncio.to_thread(reload)
+        except (ConfigValidationError, ValueError, OSError) as error:
+            logger.error("the config was not taken over: %s", error)
+            return
+        self._router.reload(config)
+        logger.info("the config was read again: %d replicas", len(config.replicas))
+
+
+def build_server(
+    app: FastAPI, listener: socket.socket, *, reload: Callable[[], RouterConfig] | None = None, log_level: str = "info"
+) -> RouterServer:
+    """The server around a router's app, on a socket that is bound; ``run(sockets=[listener])`` runs it."""
+    host, port = listener.getsockname()[:2]
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        ws=RelayProtocol,
+        ws_max_size=MAX_OPENING_BYTES,
+        ws_per_message_deflate=False,
+        # Who a client is, the router works out itself: only proxies that are named are believed.
+        proxy_headers=False,
+        lifespan="on",
+        timeout_graceful_shutdown=5,
+        server_header=False,
+        date_header=False,
+        log_level=log_level,
+    )
+    words = greeting("fastvideo router", listener)
+    return RouterServer(config, app.state.router_state, words=words, reload=reload)
+
+
+def run_router(config: RouterConfig, *, reload: Callable[[], RouterConfig] | None = None) -> None:
+    """Serve on ``config.host`` and ``config.port`` until SIGTERM or SIGINT. ``reload`` gives a new config at SIGHUP.
+
+    Prints one line with the address. Raises StartFailure when it cannot listen there.
+    """
+    from fastvideo.entrypoints.streaming.router.main import build_router_app
+
+    with bind(config.host, config.port) as listener:
+        server = build_server(build_router_app(config), listener, reload=reload)
+        try:
+            listener.listen(server.config.backlog)
+        except OSError as error:
+            raise cannot_listen(config.host, config.port, error) from error
+        server.run(sockets=[listener])

@@ -1,0 +1,45 @@
+"""What the connections of one router share."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any
+
+from fastvideo.entrypoints.streaming.router.config import RouterConfig
+from fastvideo.entrypoints.streaming.router.metrics import RouterMetrics
+from fastvideo.entrypoints.streaming.router.registry import ReplicaRegistry
+from fastvideo.entrypoints.streaming.router.sticky import StickySessions
+
+# For a bridge's last words, and its close.
+CLOSING_S = 6.0
+
+
+@dataclass
+class RouterState:
+    """One router's parts, made by ``build_router_app``. ``draining``: no session is taken any more.
+
+    ``sessions``: the connections that are open; ``closing``: set when those that are left have to end.
+    """
+
+    config: RouterConfig
+    registry: ReplicaRegistry
+    metrics: RouterMetrics = field(default_factory=RouterMetrics)
+    sticky: StickySessions = field(default_factory=StickySessions)
+    sessions: set[asyncio.Task[Any]] = field(default_factory=set)
+    closing: asyncio.Event = field(default_factory=asyncio.Event)
+    draining: bool = False
+
+    def reload(self, config: RouterConfig) -> None:
+        """Take over a changed config: replicas, checks and time-outs at once; host and port at the next start."""
+        self.registry.replace(config.replicas)
+        self.config = config
+
+    async def drain(self) -> None:
+        """Take no more sessions; those that are left after ``drain_timeout_seconds`` are told to come back, and end."""
+        self.draining = True
+        if self.sessions and not self.closing.is_set():
+            await asyncio.wait(set(self.sessions), timeout=self.config.drain_timeout_seconds)
+        self.closing.set()
+        if self.sessions:
+            await asyncio.wait(set(self.sessions), timeout=CLOSING_S)
