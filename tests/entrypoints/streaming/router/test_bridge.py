@@ -299,7 +299,7 @@ async def test_a_replica_that_does_not_answer_the_handshake_is_left(parts, repli
     # Connections are taken by the kernel, and nobody ever reads them.
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         silent = ReplicaEndpoint(f"http://127.0.0.1:{deaf.getsockname()[1]}", primary=True)
-        async with route(silent, b, wait=False, connect_timeout_seconds=0.05, failure_threshold=1000) as router:
+        async with route(silent, b, wait=False, connect_timeout_seconds=0.5, failure_threshold=1000) as router:
             known = router.state.registry.get(silent.url)
             await router.state.registry.record_success(known, recovery_threshold=1, latency_ms=1.0)
             await parts.until(lambda: router.state.registry.get(b.url).is_healthy)
@@ -314,7 +314,7 @@ async def test_a_replica_that_does_not_answer_the_opening_message_is_left(parts,
         await connection.wait_closed()
 
     a.script = silent
-    async with route(a, b, answer_timeout_seconds=0.05) as router, router.client() as client:
+    async with route(a, b, answer_timeout_seconds=1.0) as router, router.client() as client:
         assert (await parts.started(client))["model_id"] == "b"
 
 
