@@ -15,12 +15,12 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import yaml
 
 from fastvideo.entrypoints.streaming.prompt.readings import readings
-from fastvideo.entrypoints.streaming.prompt.safety import PromptSafetyFilter, SafetyDecision
+from fastvideo.entrypoints.streaming.prompt.safety import PromptSafetyFilter, SafetyDecision, SafetyResult
 
 GRAMMAR = Path(__file__).with_name("safety_grammar.yaml")
 LABELS = ("safe", "unsafe")
@@ -43,6 +43,12 @@ Measured on {held_out} prompts that are not in its training, with a threshold of
 | new combinations of subjects that it knows | {known.precision:.3f} | {known.recall:.3f} |
 | subjects that it never saw | {new.precision:.3f} | {new.recall:.3f} |
 """
+
+
+class Check(Protocol):
+    """What is measured."""
+
+    def classify(self, prompt: str) -> SafetyResult: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +130,7 @@ def train(examples: Sequence[Example], path: Path, *, seed: int) -> None:
     model.save_model(str(path))
 
 
-def measure(safety: PromptSafetyFilter, examples: Sequence[Example]) -> Measure:
+def measure(safety: Check, examples: Sequence[Example]) -> Measure:
     """Precision and recall of ``unsafe``. 0 where nothing was blocked, or nothing should have been."""
     blocked = [example for example in examples if safety.classify(example.text).decision is SafetyDecision.BLOCK]
     right = sum(example.label == "unsafe" for example in blocked)

@@ -31,6 +31,11 @@ ensure_venv() {
     say "Making .venv with $python"
     "$python" -m venv .venv
   fi
+  if [ "$extras" = dev ] && [ "$(uname -sm)" != "Linux x86_64" ]; then
+    # There is no wheel of fasttext-numpy2 for other machines, so pip compiles it.
+    . scripts/lib/programs.sh
+    ensure_program c++ g++ "building fasttext-numpy2"
+  fi
   say "Installing fastvideo[$extras]; the first time takes a minute or two"
   .venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$extras]" ||
     { say "pip could not install the packages above; check the network and the disk, and run this again."; exit 1; }
