@@ -23,14 +23,14 @@ def packed(value: Any) -> bytes:
         raise WireError(f"values that are not JSON: {error}") from error
 
 
-def at_least(buffers: list[bytes], count: int) -> list[bytes]:
+def at_least(buffers: list[Buffer], count: int) -> list[Buffer]:
     """The buffers, when there are enough; else raises WireError."""
     if len(buffers) < count:
         raise WireError(f"expected at least {count} buffers, got {len(buffers)}")
     return buffers
 
 
-def exactly(buffers: list[bytes], count: int) -> list[bytes]:
+def exactly(buffers: list[Buffer], count: int) -> list[Buffer]:
     """The buffers, when there are so many; else raises WireError."""
     if len(buffers) != count:
         raise WireError(f"expected {count} buffers, got {len(buffers)}")

@@ -61,7 +61,7 @@ def event_apart(job_id: int, event: SegmentEvent) -> tuple[EventHeader, Sequence
             return done, [tail, payload]
 
 
-def event_together(header: EventHeader, buffers: list[bytes]) -> SegmentEvent:
+def event_together(header: EventHeader, buffers: list[Buffer]) -> SegmentEvent:
     """The event that a header and its buffers are. Raises WireError or ValueError when they do not fit."""
     match header:
         case StartedHeader():
@@ -71,9 +71,9 @@ def event_together(header: EventHeader, buffers: list[bytes]) -> SegmentEvent:
             exactly(buffers, 0)
             return SegmentProgress(header.step, header.total_steps, header.stage)
         case InitHeader():
-            return SegmentInit(header.mime, exactly(buffers, 1)[0])
+            return SegmentInit(header.mime, bytes(exactly(buffers, 1)[0]))
         case FragmentHeader():
-            return SegmentFragment(exactly(buffers, 1)[0], header.sequence, header.pts_ms, header.duration_ms)
+            return SegmentFragment(bytes(exactly(buffers, 1)[0]), header.sequence, header.pts_ms, header.duration_ms)
         case CutHeader():
             return SegmentCut(cursor_together(header.cursor, exactly(buffers, 1)[0]))
         case DoneHeader():

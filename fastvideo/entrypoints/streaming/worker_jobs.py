@@ -33,7 +33,7 @@ def job_apart(job: SegmentJob) -> tuple[JobHeader, list[Buffer]]:
     return header, [tail, *buffers]
 
 
-def job_together(header: JobHeader, buffers: list[bytes]) -> SegmentJob:
+def job_together(header: JobHeader, buffers: list[Buffer]) -> SegmentJob:
     """The job again. Raises WireError, ConfigValidationError or ValueError for what is none."""
     tail, *rest = exactly(buffers, 3)
     request = request_together(header.state_kind, rest)
@@ -58,7 +58,7 @@ class _Request(Struct, frozen=True, forbid_unknown_fields=True):
     explicit: list[str]
 
 
-def request_together(state_kind: str | None, buffers: list[bytes]) -> GenerationRequest:
+def request_together(state_kind: str | None, buffers: list[Buffer]) -> GenerationRequest:
     """The request with its state, knowing which of its fields its author set."""
     data, payload = exactly(buffers, 2)
     read = msgspec.msgpack.decode(data, type=_Request)
@@ -86,7 +86,7 @@ def state_apart(state: ContinuationState | None) -> tuple[str | None, bytes]:
         raise StateInvalid("the state's payload holds more than JSON values") from error
 
 
-def state_together(kind: str | None, payload: bytes) -> ContinuationState | None:
+def state_together(kind: str | None, payload: Buffer) -> ContinuationState | None:
     """The state again; none without a kind."""
     if kind is None:
         exactly([payload] if payload else [], 0)
@@ -100,7 +100,7 @@ def cursor_apart(cursor: MediaCursor) -> tuple[CursorHeader, bytes]:
     return CursorHeader(**values), cursor.tail
 
 
-def cursor_together(header: CursorHeader, tail: bytes) -> MediaCursor:
+def cursor_together(header: CursorHeader, tail: Buffer) -> MediaCursor:
     """The cursor again. Raises ValueError for one that cannot be."""
     values = msgspec.structs.asdict(header)
     return MediaCursor.from_dict({**values, "tail": base64.b64encode(tail).decode("ascii")})

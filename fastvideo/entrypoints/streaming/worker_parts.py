@@ -127,7 +127,7 @@ def take_apart(message: Message) -> tuple[AnyHeader, Sequence[Buffer]]:
             return EndedHeader(job_id=message.job_id, busy_s=message.busy_s, fault=fault), []
 
 
-def put_together(header: AnyHeader, buffers: list[bytes]) -> Message:
+def put_together(header: AnyHeader, buffers: list[Buffer]) -> Message:
     """The message that a header and its buffers are.
 
     Raises WireError, another FastVideoError, MsgspecError, ValueError or TypeError for what is none.
@@ -191,7 +191,7 @@ def _fault_together(header: FaultHeader) -> Fault:
     return Fault(**msgspec.structs.asdict(header))
 
 
-def _unpacked_config(config_type: type[T], data: bytes) -> T:
+def _unpacked_config(config_type: type[T], data: Buffer) -> T:
     return parse_config(config_type, msgspec.msgpack.decode(data, type=dict[str, Any]))
 
 

@@ -28,7 +28,7 @@ def result_apart(job_id: int, result: GenerationResult) -> tuple[ResultDoneHeade
     return ResultDoneHeader(job_id=job_id, state_kind=kind, audio_shape=shape), [packed(values), payload, sound]
 
 
-def result_together(header: ResultDoneHeader, buffers: list[bytes]) -> GenerationResult:
+def result_together(header: ResultDoneHeader, buffers: list[Buffer]) -> GenerationResult:
     """The result, without frames. Raises WireError or ValueError for a header and buffers that do not fit."""
     data, payload, sound = exactly(buffers, 3)
     values = msgspec.msgpack.decode(data, type=dict[str, Any])
@@ -40,7 +40,8 @@ def result_together(header: ResultDoneHeader, buffers: list[bytes]) -> Generatio
     if header.audio_shape is None:
         exactly([sound] if sound else [], 0)
         return result
-    return replace(result, audio=np.frombuffer(sound, np.float32).reshape(header.audio_shape))
+    # Its own copy, or it would keep all of the message.
+    return replace(result, audio=np.frombuffer(bytes(sound), np.float32).reshape(header.audio_shape))
 
 
 def _plain(value: Any) -> Any:

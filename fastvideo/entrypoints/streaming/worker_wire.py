@@ -27,6 +27,8 @@ from fastvideo.entrypoints.streaming.worker_parts import put_together, take_apar
 MAGIC = b"FVW1"
 _PREFIX = struct.Struct("<4sIQ")
 PREFIX_BYTES = _PREFIX.size
+# A message that is worth not being copied: it has a state, or many frames.
+_LARGE_BYTES = 1 << 20
 
 
 def encode(message: Message) -> list[Buffer]:
@@ -69,10 +71,18 @@ class MessageReader:
             self._wanted = PREFIX_BYTES + header_bytes + body_bytes
             if len(self._received) < self._wanted:
                 return
-            whole = bytes(memoryview(self._received)[PREFIX_BYTES : self._wanted])
-            del self._received[: self._wanted]
-            self._wanted = PREFIX_BYTES
-            yield _decode(whole, header_bytes)
+            yield _decode(self._taken(), header_bytes)
+
+    def _taken(self) -> memoryview:
+        """The message that is whole, without its prefix."""
+        end, self._wanted = self._wanted, PREFIX_BYTES
+        if end > _LARGE_BYTES:
+            # What came after it is copied, which is less.
+            whole, self._received = self._received, self._received[end:]
+            return memoryview(whole).toreadonly()[PREFIX_BYTES:end]
+        whole = self._received[:end]
+        del self._received[:end]
+        return memoryview(whole).toreadonly()[PREFIX_BYTES:]
 
     @property
     def in_message(self) -> bool:
@@ -80,12 +90,13 @@ class MessageReader:
         return bool(self._received)
 
 
-def _decode(whole: bytes, header_bytes: int) -> Message:
+def _decode(whole: memoryview, header_bytes: int) -> Message:
     try:
-        envelope = decode_header(memoryview(whole)[:header_bytes])
+        envelope = decode_header(whole[:header_bytes])
         if header_bytes + sum(envelope.sizes) != len(whole):
             raise WireError(f"buffers of {envelope.sizes} bytes do not fill a body of {len(whole) - header_bytes}")
-        buffers, start = [], header_bytes
+        buffers: list[Buffer] = []
+        start = header_bytes
         for size in envelope.sizes:
             buffers.append(whole[start : start + size])
             start += size

@@ -158,6 +158,27 @@ def test_messages_come_out_whole_however_they_were_cut(sent, data) -> None:
     assert not reader.in_message
 
 
+@pytest.mark.parametrize("piece_bytes", [100_000, 1 << 18, 1 << 23])
+def test_large_messages_come_out_whole_between_small_ones(piece_bytes) -> None:
+    state = ContinuationState("ltx2.v1", {"frames_b64": ["text" * 400_000, "more" * 500_000]})
+    done = JobEvent(1, SegmentDone(MediaCursor(tail=bytes(8)), state, 1, 1.0, 0.0, 1.0))
+    fragment = JobEvent(1, SegmentFragment(bytes(range(256)) * 6000, 1, 0.0, 1.0))
+    frames = ResultFrames(2, np.full((1, 1000, 700, 3), 7, np.uint8))
+    ended = JobEnded(1, 1.0)
+    sent = [Heartbeat(), done, ended, fragment, frames, Heartbeat(), done, done, ended]
+    stream = b"".join(map(wire, sent))
+    reader, received = MessageReader(), []
+    for first in range(0, len(stream), piece_bytes):
+        received += reader.feed(stream[first : first + piece_bytes])
+    assert not reader.in_message
+    crossed = received.pop(4)
+    assert received == [message for message in sent if message is not frames]
+    np.testing.assert_array_equal(crossed.frames, frames.frames)
+    assert not crossed.frames.flags.writeable
+    # What is kept and given on is bytes, and does not hold a larger message.
+    assert type(received[3].event.data) is bytes
+
+
 @settings(max_examples=300)
 @given(messages, st.data())
 def test_damaged_bytes_are_a_message_or_a_wire_error_and_nothing_else(message, data) -> None:
