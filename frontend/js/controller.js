@@ -2,6 +2,7 @@ import { Connection } from "./connection.js";
 import { FileProblem, fileName, readStartImage, saveFile } from "./files.js";
 import { isInitSegment, sameBytes } from "./media/boxes.js";
 import { Recording } from "./media/recording.js";
+import * as prompts from "./prompts.js";
 import * as sessions from "./session.js";
 import { MAX_SNAPSHOT_BYTES, SnapshotError, readSnapshot, writeSnapshot } from "./snapshot_file.js";
 import { problemWords } from "./wording.js";
@@ -16,8 +17,11 @@ const RECORDING_LIMIT_BYTES = 512 * 1024 * 1024;
 const STATUS_EVERY_MS = 1000;
 const PING_EVERY_MS = 5000;
 
-/** Turns what the viewer does into messages, and what the server sends into state and media. */
-export class Controller {
+/**
+ * Turns what the viewer does into messages, and what the server sends into state and media. Events: `begin` when a new stream begins, and
+ * `message` with each message of the server as detail, once it is noted.
+ */
+export class Controller extends EventTarget {
   #store;
   #player;
   #url;
@@ -27,8 +31,6 @@ export class Controller {
   #recording = new Recording({ limit_bytes: RECORDING_LIMIT_BYTES });
   /** @type {Uint8Array<ArrayBuffer> | null} */
   #init = null;
-  /** @type {{requestId: string, text: string}[]} prompts that wait for the stream to start */
-  #waiting = [];
   #requests = 0;
   #pings = 0;
   /** @type {Map<number, number>} when each ping left */
@@ -43,6 +45,7 @@ export class Controller {
    * @param {string} parts.clientId
    */
   constructor({ store, player, url, clientId }) {
+    super();
     this.#store = store;
     this.#player = player;
     this.#url = url;
@@ -64,51 +67,44 @@ export class Controller {
     const prompt = text.trim();
     if (!prompt) return;
     const { session, snapshot } = this.#store.state;
-    if (!sessions.isOpen(session) || session.stopping || snapshot) this.#begin([]);
-    this.#ask(prompt);
+    if (!sessions.isOpen(session) || session.stopping || snapshot) this.begin([]);
+    this.ask(prompt, "user");
   }
 
-  /** Plays the prompts of the chosen preset, one after the other. */
-  playStory() {
-    const { presets, preset, session, snapshot } = this.#store.state;
-    const prompts = presets.find((one) => one.name === preset)?.prompts ?? [];
-    if (prompts.length === 0) return;
-    if (sessions.isOpen(session) && !snapshot) this.#send({ type: "seed_prompts_updated", seed_prompts: prompts });
-    else this.#begin(prompts);
+  /**
+   * Lines a prompt up behind those that wait.
+   * @param {string} text
+   * @param {"user" | "curated"} source
+   * @returns {string} its request id
+   */
+  ask(text, source) {
+    this.#requests += 1;
+    const requestId = `p${this.#requests}`;
+    this.#changePrompts((list) => prompts.asked(list, { requestId, text, source }, performance.now()));
+    this.#store.update((state) => ({
+      ...state,
+      lastStart: state.lastStart && { ...state.lastStart, prompt: state.lastStart.prompt || text },
+    }));
+    this.#sendNext();
+    return requestId;
   }
 
-  /** Starts over with what started the last stream. */
-  startAgain() {
-    const { lastStart, session } = this.#store.state;
-    const prompt = lastStart?.prompt || session.segments[0]?.prompt;
-    this.#begin(lastStart?.story ?? []);
-    if (prompt && !lastStart?.story.length) this.#ask(prompt);
+  /** @param {string} requestId @param {string} text */
+  editPrompt(requestId, text) {
+    this.#changePrompts((list) => prompts.edited(list, requestId, text));
+  }
+
+  /** @param {string} requestId @param {number} to index among all prompts */
+  movePrompt(requestId, to) {
+    this.#changePrompts((list) => prompts.moved(list, requestId, to));
   }
 
   /** @param {Toggle} name @param {boolean} on */
   setToggle(name, on) {
     this.#store.update((state) => ({ ...state, toggles: { ...state.toggles, [name]: on } }));
     if (this.#store.state.session.phase !== "active") return;
-    if (name === "keepGoing") this.#send({ type: "auto_extension_updated", enabled: on });
-    if (name === "loop") this.#send({ type: "loop_generation_updated", enabled: on });
-  }
-
-  /** @param {string} name */
-  choosePreset(name) {
-    this.#store.update((state) => {
-      const toggles = state.presets.find((preset) => preset.name === name)?.toggles ?? { auto_extension: true };
-      return {
-        ...state,
-        preset: name,
-        toggles: sessions.isOpen(state.session)
-          ? state.toggles
-          : {
-              keepGoing: toggles.auto_extension ?? false,
-              loop: toggles.loop_generation ?? false,
-              singleClip: toggles.single_clip_mode ?? false,
-            },
-      };
-    });
+    if (name === "keepGoing") this.send({ type: "auto_extension_updated", enabled: on });
+    if (name === "loop") this.send({ type: "loop_generation_updated", enabled: on });
   }
 
   /** @param {Partial<AppState["advanced"]>} change */
@@ -148,20 +144,20 @@ export class Controller {
   }
 
   saveSnapshot() {
-    this.#send({ type: "snapshot_state" });
+    this.send({ type: "snapshot_state" });
   }
 
   /** @param {boolean} paused */
   pauseGeneration(paused) {
     if (this.#store.state.session.phase !== "active") return;
-    this.#send({ type: "generation_paused_updated", paused });
+    this.send({ type: "generation_paused_updated", paused });
     this.#changeSession((session) => sessions.pauseAsked(session, paused));
   }
 
   cancelSegment() {
     const { session } = this.#store.state;
     if (session.cancelling || !sessions.runningSegment(session)) return;
-    this.#send({ type: "segment_cancel" });
+    this.send({ type: "segment_cancel" });
     this.#changeSession(sessions.cancelAsked);
   }
 
@@ -170,7 +166,7 @@ export class Controller {
     const { session } = this.#store.state;
     if (!sessions.isOpen(session) || session.stopping) return;
     if (session.phase === "active") {
-      this.#send({ type: "session_stop" });
+      this.send({ type: "session_stop" });
       this.#changeSession(sessions.stopAsked);
       return;
     }
@@ -183,13 +179,18 @@ export class Controller {
       saveFile(await this.#recording.file(), fileName(new Date(), "mp4"));
     } catch (problem) {
       console.error(problem);
-      this.#notify("bad", "Nothing to save yet", "Wait until the first segment plays, then try again.");
+      this.notify("bad", "Nothing to save yet", "Wait until the first segment plays, then try again.");
     }
+  }
+
+  /** A picture is on screen. @param {number} position_s */
+  pictureShown(position_s) {
+    this.#changeSession((session) => sessions.pictureShown(session, position_s, performance.now()));
   }
 
   /** @param {string} requestId */
   dismissPrompt(requestId) {
-    this.#changeSession((session) => sessions.promptDismissed(session, requestId));
+    this.#changePrompts((list) => prompts.dismissed(list, requestId));
   }
 
   /** @param {number} id */
@@ -197,8 +198,11 @@ export class Controller {
     this.#store.update((state) => ({ ...state, notices: state.notices.filter((notice) => notice.id !== id) }));
   }
 
-  /** @param {string[]} story prompts that play by themselves */
-  #begin(story) {
+  /**
+   * Opens a new stream in the place of the one that is there.
+   * @param {string[]} curated prompts that the server may take by itself
+   */
+  begin(curated) {
     this.#leave();
     this.#player.close();
     this.#recording = new Recording({ limit_bytes: RECORDING_LIMIT_BYTES });
@@ -207,12 +211,13 @@ export class Controller {
       ...state,
       session: sessions.connect(performance.now()),
       recording: { bytes: 0, dropped: 0 },
-      lastStart: { prompt: "", story },
+      lastStart: { prompt: "", story: state.story.playing },
       notices: [],
     }));
+    this.dispatchEvent(new Event("begin"));
     /** @type {Connection} */
     const connection = new Connection(this.#url, {
-      open: () => this.#opened(story),
+      open: () => this.#opened(curated),
       message: (message) => this.#received(message),
       media: (bytes) => this.#gotMedia(bytes),
       close: (close) => this.#closed(close),
@@ -221,15 +226,15 @@ export class Controller {
     this.#timers = [setInterval(() => this.#tellPlayback(), STATUS_EVERY_MS), setInterval(() => this.#ping(), PING_EVERY_MS)];
   }
 
-  /** @param {string[]} story */
-  #opened(story) {
-    const { presets, preset, toggles, image, snapshot } = this.#store.state;
-    const chosen = presets.find((one) => one.name === preset);
-    this.#send({
+  /** @param {string[]} curated */
+  #opened(curated) {
+    const { presets, story, toggles, image, snapshot } = this.#store.state;
+    const chosen = presets.find((one) => one.name === story.preset);
+    this.send({
       type: "session_init_v2",
       client_id: this.#clientId,
       ...(chosen && { preset: chosen.name, preset_label: chosen.label }),
-      curated_prompts: story,
+      curated_prompts: curated,
       ...(image && { initial_image: { mime: image.mime, name: image.name, data: image.data } }),
       auto_extension_enabled: toggles.keepGoing,
       loop_generation_enabled: toggles.loop,
@@ -239,35 +244,26 @@ export class Controller {
     this.#store.update((state) => ({ ...state, snapshot: null }));
   }
 
-  /** @param {string} text */
-  #ask(text) {
-    this.#requests += 1;
-    const prompt = { requestId: `p${this.#requests}`, text };
-    this.#changeSession((session) => sessions.promptSent(session, prompt));
-    this.#store.update((state) => ({
-      ...state,
-      lastStart: state.lastStart && { ...state.lastStart, prompt: state.lastStart.prompt || text },
-    }));
-    if (this.#store.state.session.phase === "active") this.#sendPrompt(prompt);
-    else this.#waiting.push(prompt);
-  }
-
-  /** @param {{requestId: string, text: string}} prompt */
-  #sendPrompt({ requestId, text }) {
-    const { seed, steps, negative } = this.#store.state.advanced;
-    this.#send({
+  /** Hands the next prompt to the server, unless one waits there. */
+  #sendNext() {
+    const { session, advanced } = this.#store.state;
+    const prompt = session.phase === "active" && !session.stopping ? prompts.toSend(session.prompts) : undefined;
+    if (!prompt) return;
+    const { seed, steps, negative } = advanced;
+    this.send({
       type: "segment_prompt_source",
-      prompt: text,
-      source: "user",
-      request_id: requestId,
+      prompt: prompt.text,
+      source: prompt.source,
+      request_id: prompt.requestId,
       ...(seed !== null && { seed }),
       ...(steps !== null && { num_inference_steps: steps }),
       ...(negative && { negative_prompt: negative }),
     });
+    this.#changePrompts((list) => prompts.changed(list, prompt.requestId, { state: "sending" }));
   }
 
   /** @param {import("./protocol.js").ClientMessage} message */
-  #send(message) {
+  send(message) {
     this.#connection?.send(message);
   }
 
@@ -279,11 +275,15 @@ export class Controller {
       return;
     }
     this.#changeSession((session) => sessions.receive(session, message, now_ms));
+    this.dispatchEvent(new CustomEvent("message", { detail: message }));
     const { session } = this.#store.state;
     switch (message.type) {
       case "ltx2_stream_start":
-        for (const prompt of this.#waiting.splice(0)) this.#sendPrompt(prompt);
+        this.#sendNext();
         this.#ping();
+        return;
+      case "prompt_status":
+        this.#sendNext();
         return;
       case "media_init":
         if (message.mime) this.#player.open(message.mime);
@@ -296,10 +296,11 @@ export class Controller {
         this.#player.finish();
         return;
       case "error": {
+        this.#sendNext();
         // Before the stream starts the close follows, and the ending tells the same.
         if (session.phase !== "active" || !session.problem) return;
         const { title, detail } = problemWords(session.problem);
-        this.#notify("bad", title, detail);
+        this.notify("bad", title, detail);
       }
     }
   }
@@ -328,7 +329,6 @@ export class Controller {
     for (const timer of this.#timers) clearInterval(timer);
     this.#connection?.abandon();
     this.#connection = null;
-    this.#waiting = [];
     this.#pinged.clear();
   }
 
@@ -336,7 +336,7 @@ export class Controller {
     const { session, playback } = this.#store.state;
     if (session.phase !== "active" || playback.state === "empty") return;
     const { position_s, ahead_s, stalls } = this.#player.stats;
-    this.#send({
+    this.send({
       type: "playback_status",
       position_ms: Math.round(position_s * 1000),
       buffered_ms: Math.round((position_s + ahead_s) * 1000),
@@ -348,7 +348,7 @@ export class Controller {
     if (this.#store.state.session.phase !== "active") return;
     this.#pings += 1;
     this.#pinged.set(this.#pings, performance.now());
-    this.#send({ type: "ping", id: this.#pings });
+    this.send({ type: "ping", id: this.#pings });
   }
 
   /** @param {number} id @param {number} now_ms */
@@ -366,14 +366,14 @@ export class Controller {
     const text = writeSnapshot({ state, prompt }, now);
     const name = fileName(now, "snapshot.json");
     saveFile(new Blob([text], { type: "application/json" }), name);
-    this.#notify("good", "Snapshot saved", "Open it under Advanced to go on from this moment.");
+    this.notify("good", "Snapshot saved", "Open it under Advanced to go on from this moment.");
   }
 
   /** @param {unknown} problem */
   #mediaFailed(problem) {
     console.error(problem);
     const unsupported = problem instanceof DOMException && problem.name === "NotSupportedError";
-    this.#notify(
+    this.notify(
       "bad",
       unsupported ? "This browser can't play the stream" : "Playback broke down",
       unsupported ? "Use a current Chrome, Edge, Firefox or Safari." : "Stop, then start again. What has arrived can still be downloaded.",
@@ -386,16 +386,21 @@ export class Controller {
       await read();
     } catch (problem) {
       if (!(problem instanceof FileProblem || problem instanceof SnapshotError)) throw problem;
-      this.#notify("bad", title, problem.message);
+      this.notify("bad", title, problem.message);
     }
   }
 
   /** @param {"good" | "bad"} tone @param {string} title @param {string} detail */
-  #notify(tone, title, detail) {
+  notify(tone, title, detail) {
     this.#store.update((state) => {
       const id = state.noticeCount + 1;
       return { ...state, noticeCount: id, notices: [...state.notices.slice(-2), { id, tone, title, detail }] };
     });
+  }
+
+  /** @param {(list: prompts.Prompt[]) => prompts.Prompt[]} change */
+  #changePrompts(change) {
+    this.#changeSession((session) => sessions.promptsChanged(session, change));
   }
 
   /** @param {(session: sessions.Session) => sessions.Session} change */

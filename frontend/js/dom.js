@@ -52,5 +52,38 @@ export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
+/** @param {Element} element @param {string} name @param {string} value */
+export function setAttribute(element, name, value) {
+  if (element.getAttribute(name) !== value) element.setAttribute(name, value);
+}
+
+/**
+ * Draws a list whose items keep their elements, and so focus and what is being typed, while others come, go and change places.
+ * @template T
+ * @template {{element: HTMLElement}} V
+ * @param {HTMLElement} list
+ * @param {Map<string, V>} drawn what is in the list now, by key
+ * @param {T[]} items
+ * @param {object} parts
+ * @param {(item: T) => string} parts.key
+ * @param {(item: T) => V} parts.create
+ * @param {(view: V, item: T, index: number) => void} parts.draw
+ */
+export function drawList(list, drawn, items, { key, create, draw }) {
+  const keys = new Set(items.map(key));
+  for (const [one, view] of drawn) {
+    if (keys.has(one)) continue;
+    view.element.remove();
+    drawn.delete(one);
+  }
+  items.forEach((item, index) => {
+    const view = drawn.get(key(item)) ?? create(item);
+    drawn.set(key(item), view);
+    const there = list.children[index] ?? null;
+    if (there !== view.element) list.insertBefore(view.element, there);
+    draw(view, item, index);
+  });
+}
+
 /** @param {Element} element @param {string} name @param {boolean} on */
 export const setFlag = (element, name, on) => void element.toggleAttribute(name, on);

@@ -1,3 +1,5 @@
+import * as prompts from "./prompts.js";
+
 /**
  * What is known about the session, as plain data, and how each message and each action of the viewer changes it. No sockets, no clock:
  * `now_ms` comes in. Every function returns a new session, or the same one when nothing changed.
@@ -11,6 +13,7 @@
  * @typedef {object} Segment
  * @property {number} index
  * @property {string} prompt
+ * @property {string} original the words before a language model made the prompt of them
  * @property {PromptSource} source
  * @property {SegmentStatus} status
  * @property {number} step
@@ -21,9 +24,9 @@
  * @property {number} duration_s expected until it is known
  * @property {boolean} measured start and duration are what was coded
  * @property {number | null} generation_ms
+ * @property {string | null} requestId of the prompt that asked for it
  *
- * @typedef {"sending" | "pending" | "rejected"} PromptState
- * @typedef {{requestId: string, text: string, state: PromptState, reason: string | null}} Prompt
+ * @typedef {import("./prompts.js").Prompt} Prompt
  *
  * @typedef {object} Ending
  * @property {"segment_cap" | "stop_requested" | "error" | "timeout" | "lost" | "unreachable" | "refused"} kind
@@ -47,7 +50,9 @@
  * @property {{gpu: number, model: string | null, timeout_s: number} | null} worker
  * @property {{preset: string | null, width: number, height: number, fps: number, num_frames: number, limits: Record<string, number>} | null} stream
  * @property {Segment[]} segments
- * @property {Prompt[]} prompts not yet in a segment
+ * @property {Prompt[]} prompts in the order they were asked; applied ones leave some time after their segment
+ * @property {string | null} applying request id of the prompt whose segment is about to start
+ * @property {number | null} latency_ms from asking to the first picture, of the newest prompt that was shown
  * @property {boolean} paused generation is held
  * @property {boolean} pausing the hold was asked for while a segment runs
  * @property {boolean} cancelling
@@ -76,6 +81,8 @@ export function newSession() {
     stream: null,
     segments: [],
     prompts: [],
+    applying: null,
+    latency_ms: null,
     paused: false,
     pausing: false,
     cancelling: false,
@@ -107,7 +114,7 @@ export const runningSegment = (session) =>
 export function isExpecting(session) {
   if (!isOpen(session)) return false;
   if (runningSegment(session)) return true;
-  return !session.paused && session.prompts.some((prompt) => prompt.state !== "rejected");
+  return !session.paused && session.prompts.some(prompts.isWaiting);
 }
 
 /**
@@ -128,14 +135,26 @@ export function segmentAt(session, position_s) {
   return session.segments.findLast((segment) => segment.duration_s > 0 && segment.start_s <= position_s + 0.001);
 }
 
-/** @param {Session} session @param {{requestId: string, text: string}} prompt @returns {Session} */
-export function promptSent(session, { requestId, text }) {
-  return { ...session, prompts: [...session.prompts, { requestId, text, state: "sending", reason: null }] };
+/** @param {Session} session @param {(list: Prompt[]) => Prompt[]} change @returns {Session} */
+export function promptsChanged(session, change) {
+  const list = change(session.prompts);
+  return list === session.prompts ? session : { ...session, prompts: list };
 }
 
-/** @param {Session} session @param {string} requestId @returns {Session} */
-export function promptDismissed(session, requestId) {
-  return { ...session, prompts: session.prompts.filter((prompt) => prompt.requestId !== requestId) };
+/**
+ * A picture is on screen: the prompt of its segment, if it was asked for, has been answered by it.
+ * @param {Session} session @param {number} position_s @param {number} now_ms
+ * @returns {Session}
+ */
+export function pictureShown(session, position_s, now_ms) {
+  const asked = session.prompts.findLast(({ state, latency_ms, segment }) => {
+    if (state !== "applied" || latency_ms !== null) return false;
+    const shown = session.segments.find(({ index }) => index === segment);
+    return shown !== undefined && shown.status !== "generating" && shown.start_s <= position_s + 0.001;
+  });
+  if (!asked) return session;
+  const latency_ms = now_ms - asked.asked_ms;
+  return { ...session, prompts: prompts.changed(session.prompts, asked.requestId, { latency_ms }), latency_ms };
 }
 
 /** @param {Session} session @param {boolean} paused @returns {Session} */
@@ -264,7 +283,12 @@ export function receive(session, message, now_ms) {
         cancelling: false,
       };
     case "prompt_status":
-      return promptStatus(session, message);
+      return {
+        ...session,
+        prompts: prompts.told(session.prompts, message),
+        // Its segment's start follows.
+        applying: message.status === "applied" ? message.request_id : session.applying,
+      };
     case "generation_blocked":
       return { ...session, blocked: message.reason ?? "no_prompt" };
     case "generation_resumed":
@@ -302,6 +326,7 @@ function segmentStarted(session, message, now_ms) {
   const segment = {
     index: message.segment_idx,
     prompt: message.prompt,
+    original: message.enhancement?.operation === "enhance" ? message.enhancement.original : message.prompt,
     source: message.source ?? "user",
     status: "generating",
     step: 0,
@@ -312,9 +337,12 @@ function segmentStarted(session, message, now_ms) {
     duration_s: session.stream ? session.stream.num_frames / session.stream.fps : 0,
     measured: false,
     generation_ms: null,
+    requestId: session.applying,
   };
   const before = session.segments.filter((one) => one.index !== segment.index);
-  return { ...session, blocked: null, segments: [...before, segment].slice(-MAX_SEGMENTS) };
+  const started = { ...session, blocked: null, applying: null, segments: [...before, segment].slice(-MAX_SEGMENTS) };
+  if (segment.requestId === null) return started;
+  return { ...started, prompts: prompts.changed(started.prompts, segment.requestId, { segment: segment.index }) };
 }
 
 /**
@@ -333,26 +361,12 @@ function changeSegment(session, index, change) {
 
 /**
  * @param {Session} session
- * @param {Extract<ServerMessage, {type: "prompt_status"}>} message
- * @returns {Session}
- */
-function promptStatus(session, { request_id, status, reason }) {
-  if (status === "applied") return promptDismissed(session, request_id);
-  return {
-    ...session,
-    prompts: session.prompts.map((prompt) =>
-      prompt.requestId === request_id ? { ...prompt, state: status, reason: reason ?? null } : prompt,
-    ),
-  };
-}
-
-/**
- * @param {Session} session
  * @param {Extract<ServerMessage, {type: "error"}>} message
  * @returns {Session}
  */
 function failed(session, message) {
   const running = runningSegment(session);
+  const unread = message.code === "invalid_message";
   const segmentFailed = running && (message.code ?? "internal_error") === "worker_failed";
   return {
     ...(segmentFailed ? changeSegment(session, running.index, () => ({ status: "failed" })) : session),
@@ -364,6 +378,8 @@ function failed(session, message) {
       retryAfter_s: message.retry_after ?? null,
       serial: (session.problem?.serial ?? 0) + 1,
     },
+    // A prompt that could not even be read is answered by this alone; one that was read is told of by itself.
+    prompts: unread ? prompts.refused(session.prompts, message.reason ?? "invalid_message") : session.prompts,
     pausing: segmentFailed ? false : session.pausing,
     cancelling: false,
   };

@@ -1,4 +1,5 @@
 import { newSession } from "./session.js";
+import { newStory } from "./story.js";
 
 /**
  * Everything the page shows, in one value.
@@ -28,7 +29,9 @@ import { newSession } from "./session.js";
  * @typedef {object} AppState
  * @property {Info | null} info
  * @property {Preset[]} presets
- * @property {string} preset name of the chosen one; empty for none
+ * @property {import("./story.js").Story} story what is on the board
+ * @property {boolean} boardOpen the board is shown before there is a stream or a scene
+ * @property {import("./library.js").SavedStory[]} saved the viewer's own stories, newest first
  * @property {Record<Toggle, boolean>} toggles
  * @property {{seed: number | null, steps: number | null, negative: string}} advanced
  * @property {import("./files.js").StartImage | null} image
@@ -36,7 +39,7 @@ import { newSession } from "./session.js";
  * @property {import("./session.js").Session} session
  * @property {import("./media/player.js").PlayerStats} playback
  * @property {{bytes: number, dropped: number}} recording
- * @property {{prompt: string, story: string[]} | null} lastStart
+ * @property {{prompt: string, story: boolean} | null} lastStart how the last stream was begun
  * @property {Notice[]} notices
  * @property {number} noticeCount
  */
@@ -49,7 +52,9 @@ export function initialState(playback) {
   return {
     info: null,
     presets: [],
-    preset: "",
+    story: newStory(),
+    boardOpen: false,
+    saved: [],
     // A prompt is enough for a stream that goes on.
     toggles: { keepGoing: true, loop: false, singleClip: false },
     advanced: { seed: null, steps: null, negative: "" },

@@ -9,11 +9,12 @@ export function remembered(key) {
   }
 }
 
-/** @param {string} key @param {unknown} value */
+/** @param {string} key @param {unknown} value @returns {boolean} false when it lasts only as long as the page */
 export function remember(key, value) {
   try {
     localStorage.setItem(`fastvideo.${key}`, JSON.stringify(value));
+    return true;
   } catch {
-    // Nothing to do: the value lasts as long as the page.
+    return false;
   }
 }

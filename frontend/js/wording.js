@@ -69,10 +69,21 @@ export function endingWords(ending, problem) {
   }
 }
 
+/** @type {Record<string, string>} */
+const REFUSALS = {
+  prompt_blocked: "Not accepted: reword it",
+  limit_exceeded: "More than this server allows",
+  invalid_message: "The server could not read it",
+  rate_limited: "Too many requests: try again in a moment",
+};
+
+/** Why a prompt was not taken. @param {string | null} reason */
+export const refusalWords = (reason) => REFUSALS[reason ?? ""] ?? "Not accepted";
+
 /** @type {Record<import("./protocol.js").BlockReason, string>} */
 const BLOCKED = {
   no_prompt: "Waiting for your next prompt.",
-  cancelled: "Cancelled. Say what happens instead.",
+  cancelled: "Skipped. Say what happens instead.",
   worker_failed: "The last segment failed. Send a prompt to go on.",
   prompt_blocked: "The next prompt was blocked. Say what happens instead.",
   segment_cap: "This session's segments are used up.",
@@ -107,7 +118,7 @@ const STAGES = {
 export const stageWords = (stage) => STAGES[stage] ?? stage;
 
 /** @type {Record<string, string>} */
-const SOURCES = { user: "You", curated: "Preset", enhanced: "Enhanced", auto_extension: "Kept going" };
+const SOURCES = { user: "You", curated: "Story", enhanced: "Enhanced", auto_extension: "Kept going" };
 
 /** @param {string} source */
 export const sourceWords = (source) => SOURCES[source] ?? source;

@@ -71,7 +71,7 @@ def test_the_first_picture_comes_soon_after_enter(quick_url: str, open_page: Cal
     page.say("A kite over the dunes")
     page.until("__fastvideo.session.firstFrame_ms !== null")
     assert page.session["firstFrame_ms"] < 5000
-    assert page.page.inner_text("#figure-first") != "–"
+    assert page.page.inner_text("#figure-latency") != "–"
     page.until("document.title === '▶ Live · FastVideo' || __fastvideo.player.state === 'idle'")
 
 
@@ -115,14 +115,14 @@ def test_paused_generation_keeps_prompts_until_it_goes_on(quick_url: str, open_p
     page.until("__fastvideo.session.segments[0]?.status === 'complete'")
     page.page.click("#pause-generation")
     page.say("kept for later")
-    page.until("__fastvideo.session.prompts[0]?.state === 'pending'")
-    assert page.page.inner_text("#queue") == "kept for later\nWaiting for its turn"
+    page.until("__fastvideo.session.prompts[1]?.state === 'pending'")
+    assert "kept for later\nWaits until generation resumes" in page.page.inner_text("#queue")
     page.until("__fastvideo.player.state === 'idle'")
     assert page.page.inner_text("#hint") == "Generation is paused."
     assert len(page.session["segments"]) == 1
     page.page.click("#pause-generation")
     page.until("__fastvideo.session.segments[1]?.status === 'complete'")
-    assert page.session["prompts"] == []
+    assert {prompt["state"] for prompt in page.session["prompts"]} == {"applied"}
 
 
 def test_stop_ends_the_stream_and_one_button_starts_again(quick_url: str, open_page: Callable[..., Any]) -> None:
@@ -164,13 +164,82 @@ def test_a_stream_goes_on_from_a_snapshot_file(quick_url: str, open_page: Callab
 def test_a_preset_plays_its_story(quick_url: str, open_page: Callable[..., Any]) -> None:
     page = open_page(quick_url)
     page.until("__fastvideo.state.presets.length > 0")
-    preset = page.read("__fastvideo.state.presets.find((one) => one.prompts.length >= 2)")
-    page.page.select_option("#preset", preset["name"])
-    page.page.click("#play-story")
+    preset = page.read("__fastvideo.state.presets.find((one) => one.toggles.auto_extension)")
+    page.page.click("[data-opens=library]")
+    page.page.click(f"button[aria-label='Play: {preset['label']}']")
     page.until("__fastvideo.session.segments[1]?.status === 'complete'")
     segments = page.session["segments"]
     assert [segment["prompt"] for segment in segments[:2]] == preset["prompts"][:2]
     assert {segment["source"] for segment in segments[:2]} == {"curated"}
+
+
+def test_scenes_are_moved_edited_and_removed_while_the_story_plays(
+    slow_url: str, open_page: Callable[..., Any]
+) -> None:
+    page = open_page(slow_url, keep_going=True)
+    page.page.click("[data-opens=library]")
+    page.page.click("#library-new")
+    for scene in ("one", "two", "three", "four"):
+        page.page.fill("#scene-new", scene)
+        page.page.press("#scene-new", "Enter")
+    page.page.click("#play-story")
+    page.until("__fastvideo.session.segments[0]?.step >= 1")
+    assert page.page.get_attribute("#scenes li:nth-child(1)", "data-state") == "making"
+    assert page.page.is_hidden("#scenes li:nth-child(1) .scene__grip"), "what is being made stays where it is"
+    page.page.click("#pause-generation")
+
+    page.page.focus("#scenes li:nth-child(4) .scene__grip")
+    page.page.keyboard.press("ArrowUp")
+    page.page.keyboard.press("ArrowUp")
+    page.page.keyboard.press("ArrowUp")
+    page.until("__fastvideo.state.story.scenes.map((one) => one.text).join() === 'one,four,two,three'")
+    assert page.read("document.activeElement.closest('li').dataset.state") == "next"
+
+    page.page.hover("#scenes li:nth-child(4)")
+    grip = page.page.locator("#scenes li:nth-child(4) .scene__grip").bounding_box()
+    two = page.page.locator("#scenes li:nth-child(3)").bounding_box()
+    page.page.mouse.move(grip["x"] + 5, grip["y"] + 5)
+    page.page.mouse.down()
+    page.page.mouse.move(grip["x"] + 5, two["y"] + 5, steps=4)
+    page.until("document.querySelector('#scenes li:nth-child(3)').style.translate !== ''")
+    page.page.mouse.up()
+    page.until("__fastvideo.state.story.scenes.map((one) => one.text).join() === 'one,four,three,two'")
+
+    page.page.click("#scenes li:nth-child(2) .scene__text")
+    page.page.keyboard.type(" and a half")
+    page.page.keyboard.press("Enter")
+    page.page.hover("#scenes li:nth-child(3)")
+    page.page.click("#scenes li:nth-child(3) .scene__remove")
+    page.page.click("#pause-generation")
+    page.until("__fastvideo.session.segments[1]?.prompt === 'four and a half'")
+    page.page.click("#cancel-segment")
+    page.until("__fastvideo.session.segments[2]?.prompt === 'two'")
+
+
+def test_own_prompts_wait_in_the_page_can_be_changed_and_say_when_they_are_on_screen(
+    quick_url: str, open_page: Callable[..., Any]
+) -> None:
+    page = open_page(quick_url)
+    page.say("first")
+    page.until("__fastvideo.session.segments[0]?.status === 'complete'")
+    page.page.click("#pause-generation")
+    for prompt in ("second", "third", "fourth"):
+        page.say(prompt)
+    page.until("__fastvideo.session.prompts[1]?.state === 'pending'")
+    page.page.click("#queue li:last-child .scene__text")
+    page.page.keyboard.press("Control+A")
+    page.page.keyboard.type("fourth, changed")
+    page.page.keyboard.press("Enter")
+    page.page.focus("#queue li:last-child .scene__grip")
+    page.page.keyboard.press("ArrowUp")
+    page.page.hover("#queue li:last-child")
+    page.page.click("#queue li:last-child .scene__remove")
+    page.page.click("#pause-generation")
+    page.until("__fastvideo.session.segments[2]?.status === 'complete'")
+    assert [segment["prompt"] for segment in page.session["segments"]] == ["first", "second", "fourth, changed"]
+    page.until("document.querySelector('#queue')?.innerText.includes('fourth, changed\\nOn screen now')")
+    page.until("__fastvideo.session.prompts.at(-1).latency_ms > 0")
+    page.until("document.querySelector('#queue-section').hidden")
 
 
 def test_keep_going_makes_segments_without_being_asked(quick_url: str, open_page: Callable[..., Any]) -> None:
@@ -198,8 +267,8 @@ def test_what_the_server_refuses_is_said_in_words_and_the_stream_goes_on(
     page.say("too much")
     page.page.wait_for_selector(".notice")
     assert "That is more than this server allows" in page.page.inner_text(".notice")
-    page.until("__fastvideo.session.prompts[0]?.state === 'rejected'")
-    page.page.click("#queue button")
+    page.until("__fastvideo.session.prompts[1]?.state === 'rejected'")
+    page.page.click("#queue [data-state=refused] .scene__remove")
     page.page.fill("#steps", "")
     page.say("fine again")
     page.until("__fastvideo.session.segments[1]?.status === 'complete'")

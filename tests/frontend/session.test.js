@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import * as prompts from "../../frontend/js/prompts.js";
 import * as sessions from "../../frontend/js/session.js";
 
 const START = { type: "ltx2_stream_start", width: 832, height: 480, fps: 24, num_frames: 120 };
@@ -11,6 +12,9 @@ function after(...messages) {
 
 const segment = (index, prompt = "a") => ({ type: "ltx2_segment_start", segment_idx: index, prompt, total_steps: 8 });
 const coded = (index, base, duration) => ({ type: "media_segment_complete", segment_idx: index, stream_id: "s", chunks: 1, pts_base_ms: base, duration_ms: duration });
+const told = (id, status, reason) => ({ type: "prompt_status", request_id: id, status, reason });
+const asking = (session, requestId, now_ms) =>
+  sessions.promptsChanged(session, (list) => prompts.asked(list, { requestId, text: "boat", source: "user" }, now_ms));
 const done = (index, ms) => ({ type: "ltx2_segment_complete", segment_idx: index, generation_time_ms: ms });
 
 test("a session goes through queue, worker and stream start to active", () => {
@@ -60,28 +64,43 @@ test("the segment at a position is the one that plays there", () => {
   assert.equal(sessions.segmentAt(after(START), 1), undefined);
 });
 
-test("a prompt is sent, waits, and leaves the list when a segment takes it", () => {
-  let session = sessions.promptSent(after(START), { requestId: "p1", text: "boat" });
-  assert.equal(session.prompts[0].state, "sending");
-  session = sessions.receive(session, { type: "prompt_status", request_id: "p1", status: "pending" }, 0);
-  assert.equal(session.prompts[0].state, "pending");
-  session = sessions.receive(session, { type: "prompt_status", request_id: "p1", status: "applied" }, 0);
-  assert.deepEqual(session.prompts, []);
+test("a prompt waits, is applied, and knows its segment and the time from asking to its picture", () => {
+  let session = asking(after(START, segment(0), coded(0, 0, 5000), done(0, 1000)), "p1", 1000);
+  assert.equal(sessions.isExpecting(session), true);
+  for (const message of [told("p1", "pending"), told("p1", "applied"), segment(1, "boat")]) session = sessions.receive(session, message, 0);
+  assert.deepEqual([session.prompts[0].state, session.prompts[0].segment, session.segments[1].requestId], ["applied", 1, "p1"]);
+  assert.equal(sessions.pictureShown(session, 5.5, 2000), session, "nothing of it has come yet");
+  session = sessions.receive(session, { type: "media_init", segment_idx: 1, mime: "m", stream_id: "s" }, 0);
+  assert.equal(sessions.pictureShown(session, 4.9, 2500), session);
+  session = sessions.pictureShown(session, 5, 3000);
+  assert.deepEqual([session.latency_ms, session.prompts[0].latency_ms], [2000, 2000]);
+  assert.equal(sessions.pictureShown(session, 6, 9000), session);
+});
+
+test("a segment that nobody asked for belongs to no prompt", () => {
+  const session = sessions.receive(asking(after(START), "p1", 0), segment(0), 0);
+  assert.equal(session.segments[0].requestId, null);
+  assert.equal(session.prompts[0].segment, null);
 });
 
 test("a refused prompt stays to be seen, and is nothing to wait for", () => {
-  let session = sessions.promptSent(after(START), { requestId: "p1", text: "boat" });
-  assert.equal(sessions.isExpecting(session), true);
-  session = sessions.receive(session, { type: "prompt_status", request_id: "p1", status: "rejected", reason: "limit_exceeded" }, 0);
-  assert.deepEqual(session.prompts, [{ requestId: "p1", text: "boat", state: "rejected", reason: "limit_exceeded" }]);
+  const session = sessions.receive(asking(after(START), "p1", 0), told("p1", "rejected", "limit_exceeded"), 0);
+  assert.deepEqual([session.prompts[0].state, session.prompts[0].reason], ["rejected", "limit_exceeded"]);
   assert.equal(sessions.isExpecting(session), false);
-  assert.deepEqual(sessions.promptDismissed(session, "p1").prompts, []);
+});
+
+test("a prompt that could not even be read does not hold up those behind it", () => {
+  let session = sessions.promptsChanged(asking(after(START), "p1", 0), (list) => prompts.changed(list, "p1", { state: "sending" }));
+  session = sessions.receive(session, { type: "error", code: "worker_failed", message: "x", retryable: true }, 0);
+  assert.equal(session.prompts[0].state, "sending");
+  session = sessions.receive(session, { type: "error", code: "invalid_message", message: "x", retryable: true }, 0);
+  assert.deepEqual([session.prompts[0].state, session.prompts[0].reason], ["rejected", "invalid_message"]);
 });
 
 test("media is expected while a segment runs or a prompt waits, but not while generation is paused", () => {
   assert.equal(sessions.isExpecting(after(START)), false);
   assert.equal(sessions.isExpecting(after(START, segment(0))), true);
-  const waiting = sessions.promptSent(after(START), { requestId: "p", text: "a" });
+  const waiting = asking(after(START), "p", 0);
   assert.equal(sessions.isExpecting(sessions.pauseAsked(waiting, true)), false);
 });
 
@@ -124,7 +143,7 @@ for (const [name, session, close, kind] of [
 }
 
 test("when a session ends nothing runs and nothing waits", () => {
-  const busy = sessions.promptSent(after(START, segment(0)), { requestId: "p", text: "a" });
+  const busy = asking(after(START, segment(0)), "p", 0);
   const closed = sessions.connectionClosed(busy, { code: 1006, opened: true });
   assert.equal(closed.segments[0].status, "cancelled");
   assert.deepEqual(closed.prompts, []);

@@ -93,10 +93,6 @@ class BootFailedHeader(Header, tag="boot_failed"):
     fault: FaultHeader
 
 
-class UnusableHeader(Header, tag="unusable"):
-    reason: _Text
-
-
 class TakenHeader(Header, tag="taken"):
     job_id: _Id
 
@@ -178,7 +174,6 @@ AnyHeader: TypeAlias = (
     | WarmedUpHeader
     | ReadyHeader
     | BootFailedHeader
-    | UnusableHeader
     | TakenHeader
     | StartedHeader
     | ProgressHeader

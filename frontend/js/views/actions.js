@@ -6,8 +6,9 @@ import { isOpen } from "../session.js";
  * Save, download, stop; after the end, stop becomes start again.
  * @param {import("../store.js").Store<import("../state.js").AppState>} store
  * @param {import("../controller.js").Controller} controller
+ * @param {import("../story_player.js").StoryPlayer} story
  */
-export function showActions(store, controller) {
+export function showActions(store, controller, story) {
   const snapshot = byId("save-snapshot", HTMLButtonElement);
   const download = byId("download", HTMLButtonElement);
   const stop = byId("stop", HTMLButtonElement);
@@ -16,7 +17,7 @@ export function showActions(store, controller) {
   download.addEventListener("click", () => void controller.download());
   stop.addEventListener("click", () => {
     if (isOpen(store.state.session)) controller.stop();
-    else controller.startAgain();
+    else story.startAgain();
   });
 
   store.watch(

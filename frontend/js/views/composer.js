@@ -83,40 +83,9 @@ export function showComposer(store, controller) {
     },
   );
 
-  showPresets(store, controller);
   showToggles(store, controller);
   showAdvanced(store, controller);
   showAttachments(store, controller);
-}
-
-/** @param {import("../store.js").Store<AppState>} store @param {Controller} controller */
-function showPresets(store, controller) {
-  const select = byId("preset", HTMLSelectElement);
-  const story = byId("play-story", HTMLButtonElement);
-  select.addEventListener("change", () => controller.choosePreset(select.value));
-  story.addEventListener("click", () => controller.playStory());
-  store.watch(
-    (state) => state.presets,
-    (presets) => {
-      const options = presets.map((preset) => el("option", { value: preset.name, title: preset.description }, preset.label));
-      select.replaceChildren(el("option", { value: "" }, "No preset"), ...options);
-      select.value = store.state.preset;
-    },
-  );
-  store.watch(
-    (state) => state.preset,
-    (preset, state) => {
-      select.value = preset;
-      story.hidden = !state.presets.find((one) => one.name === preset)?.prompts.length;
-    },
-  );
-  store.watch(
-    (state) => isOpen(state.session),
-    (open) => {
-      // The preset's sampling is chosen by the opening message; its prompts can be taken at any time.
-      select.title = open ? "The look changes with the next stream; the ideas change now" : "";
-    },
-  );
 }
 
 /** @param {import("../store.js").Store<AppState>} store @param {Controller} controller */

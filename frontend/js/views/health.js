@@ -67,7 +67,8 @@ export function showHealth(store, player) {
     (state) => state.session,
     (session) => {
       const factor = speed(session);
-      figure("figure-first", session.firstFrame_ms === null ? "–" : milliseconds(session.firstFrame_ms));
+      const latency_ms = session.latency_ms ?? session.firstFrame_ms;
+      figure("figure-latency", latency_ms === null ? "–" : milliseconds(latency_ms));
       figure("figure-speed", factor === null ? "–" : times(factor), factor === null ? "" : factor >= 1 ? "good" : "warn");
       figure("figure-late", session.late.count === 0 ? "0" : `${session.late.count} · ${milliseconds(session.late.last_ms)}`, session.late.count === 0 ? "" : "warn");
       figure("figure-trip", session.roundTrip_ms === null ? "–" : milliseconds(session.roundTrip_ms));

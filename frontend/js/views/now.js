@@ -1,4 +1,4 @@
-import { byId, setIcon, setText } from "../dom.js";
+import { byId, setFlag, setIcon, setText } from "../dom.js";
 import { wait } from "../format.js";
 import { runningSegment } from "../session.js";
 import { blockedWords, endingWords, sourceWords, stageWords } from "../wording.js";
@@ -7,6 +7,8 @@ import { blockedWords, endingWords, sourceWords, stageWords } from "../wording.j
  * @typedef {import("../state.js").AppState} AppState
  * @typedef {{title: string, aside: string, prompt: string, done: number | null, steps: [number, number]}} Now
  */
+
+const COUNTED_CAP = 20;
 
 /**
  * What the session is doing.
@@ -30,7 +32,8 @@ export function nowText({ session, info, toggles }) {
   if (running) {
     const { step, total_steps } = running;
     const cap = toggles.singleClip ? 0 : (info?.features.segment_cap ?? 0);
-    const which = `segment ${running.index + 1}${cap > 0 ? ` of ${cap}` : ""}`;
+    // A cap far away is nothing to count towards.
+    const which = `segment ${running.index + 1}${cap > 0 && cap <= COUNTED_CAP ? ` of ${cap}` : ""}`;
     return {
       title: session.cancelling ? "Cancelling" : running.status === "receiving" ? `Receiving ${which}` : `Making ${which}`,
       aside: step < total_steps ? `${stageWords(running.stage)} ${step}/${total_steps}` : sourceWords(running.source),
@@ -69,7 +72,7 @@ export function showNow(store, controller) {
       setText(byId("now-title", HTMLElement), now.title);
       setText(byId("now-aside", HTMLElement), now.aside);
       setText(byId("now-prompt", HTMLElement), now.prompt);
-      progress.hidden = now.done === null;
+      setFlag(progress, "data-quiet", now.done === null);
       bar.style.setProperty("--done", String(now.done ?? 0));
       progress.setAttribute("aria-valuemax", String(now.steps[1]));
       progress.setAttribute("aria-valuenow", String(now.steps[0]));
@@ -81,7 +84,7 @@ export function showNow(store, controller) {
       pause.disabled = session.phase !== "active" || session.stopping;
       pause.setAttribute("aria-pressed", String(session.paused));
       setIcon(byId("pause-generation-icon", SVGElement), session.paused ? "resume" : "hold");
-      setText(byId("pause-generation-text", HTMLElement), session.paused ? "Resume" : "Pause generating");
+      setText(byId("pause-generation-text", HTMLElement), session.paused ? "Resume" : "Pause");
       cancel.disabled = session.cancelling || session.stopping || !runningSegment(session);
     },
   );

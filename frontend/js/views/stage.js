@@ -1,6 +1,7 @@
 import { byId, el, icon, setFlag, setText } from "../dom.js";
 import { wait } from "../format.js";
 import { onEachFrame } from "../media/frames.js";
+import { isWaiting } from "../prompts.js";
 import { runningSegment, segmentAt } from "../session.js";
 import { blockedWords, endingWords, stageWords } from "../wording.js";
 
@@ -67,7 +68,7 @@ export function coverText({ session, recording }) {
       actions: [],
     };
   }
-  if (session.prompts.some((prompt) => prompt.state !== "rejected")) return { ...busy, title: "Sending your prompt" };
+  if (session.prompts.some(isWaiting)) return { ...busy, title: "Sending your prompt" };
   return { ...busy, busy: false, title: "Ready when you are", detail: "Type a prompt below." };
 }
 
@@ -93,9 +94,10 @@ export function hintText({ session, playback }) {
 /**
  * @param {import("../store.js").Store<AppState>} store
  * @param {import("../controller.js").Controller} controller
+ * @param {import("../story_player.js").StoryPlayer} story
  * @param {import("../media/player.js").Player} player
  */
-export function showStage(store, controller, player) {
+export function showStage(store, controller, story, player) {
   const screen = byId("screen", HTMLElement);
   const cover = byId("cover", HTMLElement);
   const ring = byId("cover-ring", HTMLElement);
@@ -123,7 +125,7 @@ export function showStage(store, controller, player) {
       const wanted = JSON.stringify(text.actions);
       if (wanted === shownActions) return;
       shownActions = wanted;
-      actions.replaceChildren(...text.actions.map((action) => actionButton(action, controller)));
+      actions.replaceChildren(...text.actions.map((action) => actionButton(action, controller, story)));
     },
   );
 
@@ -164,10 +166,14 @@ export function showStage(store, controller, player) {
   showGlow(store, player.video);
 }
 
-/** @param {Action} action @param {import("../controller.js").Controller} controller */
-function actionButton(action, controller) {
+/**
+ * @param {Action} action
+ * @param {import("../controller.js").Controller} controller
+ * @param {import("../story_player.js").StoryPlayer} story
+ */
+function actionButton(action, controller, story) {
   const button = el("button", { type: "button", class: action.primary ? "button button--primary" : "button", id: `cover-${action.run}` }, icon(action.icon), action.label);
-  const run = { again: () => controller.startAgain(), leave: () => controller.stop(), download: () => void controller.download() };
+  const run = { again: () => story.startAgain(), leave: () => controller.stop(), download: () => void controller.download() };
   button.addEventListener("click", run[action.run]);
   return button;
 }

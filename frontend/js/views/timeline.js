@@ -1,18 +1,24 @@
-import { byId, el, icon, setFlag, setText } from "../dom.js";
-import { secondsShort, times } from "../format.js";
+import { byId, drawList, el, icon, setAttribute, setFlag, setText } from "../dom.js";
+import { clock, secondsShort, times } from "../format.js";
 import { onEachFrame } from "../media/frames.js";
+import { isWaiting } from "../prompts.js";
 import { segmentAt } from "../session.js";
+import { toCome } from "../story.js";
 import { sourceWords } from "../wording.js";
 
 /**
+ * @typedef {import("../state.js").AppState} AppState
  * @typedef {import("../session.js").Segment} Segment
- * @typedef {{item: HTMLLIElement, title: HTMLElement, facts: HTMLElement, source: Element, picture: HTMLCanvasElement, button: HTMLButtonElement, pictured: boolean}} Block
+ * @typedef {{key: string, prompt: string, source: Segment["source"], start_s: number, segments: Segment[]}} Take segments of one prompt
  */
 
 /** A picture is taken a little into the segment, where it has got going. */
 const PICTURE_AFTER_S = 0.4;
-/** Blocks in the strip; what plays longer ago than this has left the player's memory. */
-const SHOWN = 40;
+const PICTURE_HEIGHT_PX = 112;
+/** Segments in the strip; what plays longer ago than this has left the player's memory. */
+const SHOWN = 60;
+/** Prompts after the last segment. */
+const UPCOMING = 3;
 /** The strip follows the playhead unless the viewer has scrolled it just now. */
 const FOLLOW_AFTER_MS = 4000;
 
@@ -20,7 +26,26 @@ const FOLLOW_AFTER_MS = 4000;
 const ICONS = { user: "user", curated: "story", enhanced: "spark", auto_extension: "spark" };
 
 /**
- * The small print of a block.
+ * Segments by the prompt that they are made from: one goes on with the take before it when the server continued the same words by itself.
+ * @param {Segment[]} segments
+ * @param {number} [newest] as many of them
+ * @returns {Take[]}
+ */
+export function takesOf(segments, newest = SHOWN) {
+  /** @type {Take[]} */
+  const takes = [];
+  for (const segment of segments) {
+    const last = takes.at(-1);
+    if (last && segment.source === "auto_extension" && segment.prompt === last.prompt) last.segments.push(segment);
+    else takes.push({ key: String(segment.index), prompt: segment.prompt, source: segment.source, start_s: segment.start_s, segments: [segment] });
+  }
+  // Cut only now, so that a take keeps its key, and with it its pictures, while its first segments leave.
+  const shown = new Set(segments.slice(-newest));
+  return takes.map((take) => ({ ...take, segments: take.segments.filter((segment) => shown.has(segment)) })).filter((take) => take.segments.length > 0);
+}
+
+/**
+ * What is known of a segment in a few words.
  * @param {Segment} segment
  * @returns {string}
  */
@@ -32,7 +57,7 @@ export function segmentFacts(segment) {
     case "receiving":
       return "Arriving";
     case "cancelled":
-      return "Cancelled";
+      return "Skipped";
     case "failed":
       return "Failed";
     case "complete": {
@@ -43,17 +68,102 @@ export function segmentFacts(segment) {
 }
 
 /**
- * @param {import("../store.js").Store<import("../state.js").AppState>} store
+ * What comes after the segments: the viewer's prompts, then the story's scenes.
+ * @param {Pick<AppState, "session" | "story">} state
+ * @returns {string[]}
+ */
+export function upcoming({ session, story }) {
+  const asked = session.prompts.filter(isWaiting).map(({ text }) => text);
+  const scenes = story.playing ? toCome(story).map(({ text }) => text) : [];
+  return session.phase === "active" ? [...asked, ...scenes].slice(0, UPCOMING) : [];
+}
+
+/** One segment: its picture, as wide as it is long; a click goes there. */
+class Block {
+  #picture = el("canvas", { class: "segment__picture", width: 1, height: PICTURE_HEIGHT_PX, "aria-hidden": "true" });
+  #note = el("span", { class: "segment__note" });
+  #button;
+  pictured = false;
+
+  /** @param {() => void} seek */
+  constructor(seek) {
+    this.#button = el("button", { type: "button", class: "segment__button" }, this.#picture, this.#note, el("span", { class: "segment__bar" }));
+    this.#button.addEventListener("click", seek);
+    this.element = el("li", { class: "segment" }, this.#button);
+  }
+
+  /** @param {Segment} segment */
+  draw(segment) {
+    const { index, status, step, total_steps, duration_s, prompt, source } = segment;
+    const facts = segmentFacts(segment);
+    setAttribute(this.element, "data-status", status);
+    this.element.style.setProperty("--length_s", String(duration_s));
+    this.element.style.setProperty("--done", String(status === "receiving" ? 1 : step / Math.max(1, total_steps)));
+    setText(this.#note, status === "generating" ? `${step}/${total_steps}` : status === "complete" || status === "receiving" ? "" : facts);
+    setAttribute(this.#button, "aria-label", `Segment ${index + 1}, ${sourceWords(source)}: ${prompt}. ${facts}. Go there`);
+    setAttribute(this.#button, "title", `${clock(segment.start_s)} · ${facts}`);
+  }
+
+  /** @param {boolean} reachable in what the player still has, or has already */
+  allow(reachable) {
+    this.#button.disabled = !reachable;
+  }
+
+  /** @param {boolean} playing */
+  mark(playing) {
+    setFlag(this.element, "data-playing", playing);
+    setAttribute(this.#button, "aria-current", String(playing));
+  }
+
+  /** @param {HTMLVideoElement} video what it shows becomes the picture */
+  take(video) {
+    const width = Math.round((PICTURE_HEIGHT_PX * video.videoWidth) / video.videoHeight);
+    this.#picture.width = width;
+    this.#picture.getContext("2d")?.drawImage(video, 0, 0, width, PICTURE_HEIGHT_PX);
+    this.pictured = true;
+    setFlag(this.element, "data-pictured", true);
+  }
+}
+
+/** The segments of one prompt, over its words. */
+class TakeRow {
+  #words = el("span", { class: "take__words" });
+  #time = el("span", { class: "take__time" });
+  list = el("ol", { class: "take__segments" });
+  /** @type {Map<string, Block>} */
+  blocks = new Map();
+
+  /** @param {Take} take */
+  constructor({ source }) {
+    this.element = el("li", { class: "take" }, this.list, el("p", { class: "take__label" }, icon(ICONS[source] ?? "user"), this.#words, this.#time));
+  }
+
+  /** @param {Take} take @param {(index: number) => void} seek */
+  draw({ prompt, start_s, segments }, seek) {
+    setText(this.#words, prompt);
+    setAttribute(this.#words, "title", prompt);
+    setText(this.#time, clock(start_s));
+    drawList(this.list, this.blocks, segments, {
+      key: ({ index }) => String(index),
+      create: ({ index }) => new Block(() => seek(index)),
+      draw: (block, segment) => block.draw(segment),
+    });
+  }
+}
+
+/**
+ * @param {import("../store.js").Store<AppState>} store
  * @param {import("../media/player.js").Player} player
  */
 export function showTimeline(store, player) {
   const list = byId("segments", HTMLOListElement);
+  const next = byId("upcoming", HTMLUListElement);
   const scroller = byId("timeline-scroll", HTMLElement);
   const playhead = byId("playhead", HTMLElement);
+  /** @type {Map<string, TakeRow>} */
+  const takes = new Map();
   /** @type {Map<number, Block>} */
   const blocks = new Map();
-  /** @type {HTMLLIElement[]} */
-  let waiting = [];
   /** @type {Block | undefined} */
   let playing;
   let scrolled_ms = -FOLLOW_AFTER_MS;
@@ -62,37 +172,41 @@ export function showTimeline(store, player) {
     scroller.addEventListener(event, () => (scrolled_ms = performance.now()), { passive: true });
   }
 
+  /** @param {number} index */
+  const seek = (index) => {
+    const segment = store.state.session.segments.find((one) => one.index === index);
+    if (segment) player.seek(segment.start_s + 0.01);
+  };
+
   store.watch(
     (state) => state.session.segments,
-    (all) => {
-      const segments = all.slice(-SHOWN);
-      for (const index of [...blocks.keys()]) {
-        if (segments.some((segment) => segment.index === index)) continue;
-        blocks.get(index)?.item.remove();
-        blocks.delete(index);
-      }
-      for (const segment of segments) {
-        let block = blocks.get(segment.index);
-        if (!block) {
-          block = newBlock(segment, () => {
-            const now = store.state.session.segments.find((one) => one.index === segment.index);
-            if (now) player.seek(now.start_s + 0.01);
-          });
-          blocks.set(segment.index, block);
-          list.insertBefore(block.item, waiting[0] ?? null);
-          if (performance.now() - scrolled_ms > FOLLOW_AFTER_MS) scroller.scrollLeft = scroller.scrollWidth;
-        }
-        drawBlock(block, segment);
-      }
+    (segments) => {
+      drawList(list, takes, takesOf(segments), {
+        key: ({ key }) => key,
+        create: (take) => new TakeRow(take),
+        draw: (row, take) => row.draw(take, seek),
+      });
+      const before = blocks.size;
+      blocks.clear();
+      for (const row of takes.values()) for (const [index, block] of row.blocks) blocks.set(Number(index), block);
+      if (blocks.size > before && performance.now() - scrolled_ms > FOLLOW_AFTER_MS) scroller.scrollLeft = scroller.scrollWidth;
     },
   );
 
   store.watch(
-    (state) => state.session.prompts,
-    (prompts) => {
-      for (const item of waiting) item.remove();
-      waiting = prompts.filter((prompt) => prompt.state !== "rejected").map((prompt) => waitingBlock(prompt.text));
-      list.append(...waiting);
+    (state) => JSON.stringify(upcoming(state)),
+    (_, state) => {
+      const items = upcoming(state).map((text) => el("li", { class: "take take--next", title: text }, el("p", { class: "take__words" }, text)));
+      next.replaceChildren(...items);
+    },
+  );
+
+  store.watch(
+    (state) => state.playback,
+    ({ start_s, end_s }, { session }) => {
+      for (const { index, start_s: from_s, duration_s } of session.segments) {
+        blocks.get(index)?.allow(end_s > 0 && from_s + duration_s > start_s + 0.1 && from_s < end_s - 0.05);
+      }
     },
   );
 
@@ -103,14 +217,14 @@ export function showTimeline(store, player) {
     playhead.hidden = !block;
     if (!segment || !block) return;
     const part = Math.min(1, Math.max(0, (position_s - segment.start_s) / segment.duration_s));
-    const x = block.item.offsetLeft + part * block.item.offsetWidth;
+    const x = block.element.offsetLeft + part * block.element.offsetWidth;
     playhead.style.transform = `translateX(${x.toFixed(1)}px)`;
     if (block !== playing) {
-      mark(playing, false);
-      mark(block, true);
+      playing?.mark(false);
+      block.mark(true);
       playing = block;
     }
-    if (!block.pictured && position_s - segment.start_s >= PICTURE_AFTER_S) takePicture(block, player.video);
+    if (!block.pictured && position_s - segment.start_s >= PICTURE_AFTER_S) block.take(player.video);
     if (performance.now() - scrolled_ms > FOLLOW_AFTER_MS) {
       const right = scroller.scrollLeft + scroller.clientWidth;
       if (x > right - 60 || x < scroller.scrollLeft) scroller.scrollLeft = x - scroller.clientWidth / 2;
@@ -118,54 +232,4 @@ export function showTimeline(store, player) {
   };
   playhead.hidden = true;
   onEachFrame(player.video, follow);
-}
-
-/** @param {Segment} segment @param {() => void} seek @returns {Block} */
-function newBlock(segment, seek) {
-  const picture = el("canvas", { class: "segment__picture", width: 208, height: 117, "aria-hidden": "true" });
-  const title = el("span", { class: "segment__title" });
-  const source = icon(ICONS[segment.source] ?? "user");
-  const text = el("span");
-  const facts = el("span", { class: "segment__facts" }, source, text);
-  const button = el("button", { type: "button", class: "segment__button" }, picture, title, facts, el("span", { class: "segment__bar" }));
-  button.addEventListener("click", seek);
-  const item = el("li", { class: "segment" }, button);
-  return { item, title, facts: text, source, picture, button, pictured: false };
-}
-
-/** @param {Block} block @param {Segment} segment */
-function drawBlock({ item, title, facts, button }, segment) {
-  item.dataset.status = segment.status;
-  item.style.setProperty("--length_s", String(segment.duration_s));
-  item.style.setProperty("--done", String(segment.status === "receiving" ? 1 : segment.step / Math.max(1, segment.total_steps)));
-  const words = segmentFacts(segment);
-  setText(title, segment.prompt);
-  setText(facts, words);
-  const label = `Segment ${segment.index + 1}, ${sourceWords(segment.source)}: ${segment.prompt}. ${words}. Go there`;
-  if (button.getAttribute("aria-label") !== label) button.setAttribute("aria-label", label);
-  button.title = segment.prompt;
-}
-
-/** @param {Block | undefined} block @param {boolean} playing */
-function mark(block, playing) {
-  if (!block) return;
-  setFlag(block.item, "data-playing", playing);
-  block.button.setAttribute("aria-current", String(playing));
-}
-
-/** @param {string} text */
-function waitingBlock(text) {
-  const facts = el("span", { class: "segment__facts" }, "Up next");
-  return el("li", { class: "segment segment--waiting" }, el("div", { class: "segment__button" }, el("span", { class: "segment__title" }, text), facts));
-}
-
-/** @param {Block} block @param {HTMLVideoElement} video */
-function takePicture(block, video) {
-  const { picture } = block;
-  const scale = Math.max(picture.width / video.videoWidth, picture.height / video.videoHeight);
-  const width = video.videoWidth * scale;
-  const height = video.videoHeight * scale;
-  picture.getContext("2d")?.drawImage(video, (picture.width - width) / 2, (picture.height - height) / 2, width, height);
-  block.pictured = true;
-  setFlag(block.item, "data-pictured", true);
 }

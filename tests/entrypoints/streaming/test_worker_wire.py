@@ -49,7 +49,6 @@ from fastvideo.entrypoints.streaming.worker_messages import (
     RingFreed,
     RunRequest,
     RunSegment,
-    Unusable,
     WarmedUp,
 )
 from fastvideo.entrypoints.streaming.worker_wire import MAGIC, MessageReader, encode
@@ -118,7 +117,6 @@ messages = st.one_of(
     st.builds(Ready, st.none() | texts),
     st.builds(BootFailed, faults),
     st.builds(JobTaken, ids),
-    st.builds(Unusable, texts),
     st.builds(JobEvent, ids, events),
     st.builds(JobEnded, ids, st.none() | floats, st.none() | faults),
 )

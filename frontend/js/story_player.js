@@ -1,0 +1,200 @@
+import { isWaiting } from "./prompts.js";
+import { isOpen, runningSegment } from "./session.js";
+import * as stories from "./story.js";
+
+/**
+ * @typedef {import("./state.js").AppState} AppState
+ * @typedef {import("./protocol.js").ServerMessage} ServerMessage
+ * @typedef {import("./protocol.js").ClientMessage} ClientMessage
+ *
+ * @typedef {object} Stream what the story needs of it: see `Controller`
+ * @property {(curated: string[]) => void} begin
+ * @property {(text: string) => void} submit
+ * @property {(message: ClientMessage) => void} send
+ * @property {(text: string, source: "user" | "curated") => string} ask
+ */
+
+/** Scenes that this page has to ask for itself are asked for when the viewer comes this close to the end of what was made. */
+const ASK_AHEAD_S = 4;
+
+/**
+ * Plays the story on the board. A server that goes on by itself gets the scenes to come, anew after each change, and takes them one after
+ * the other; otherwise this asks for each scene when its time has come.
+ */
+export class StoryPlayer {
+  #store;
+  #stream;
+  /** The server has a list that is not empty. */
+  #told = false;
+  /** @type {Map<string, string>} scenes that were asked for, by request id */
+  #asked = new Map();
+
+  /**
+   * @param {import("./store.js").Store<AppState>} store
+   * @param {Stream} stream
+   */
+  constructor(store, stream) {
+    this.#store = store;
+    this.#stream = stream;
+    store.watch((state) => `${state.toggles.loop} ${state.toggles.keepGoing}`, () => this.#tell());
+    store.watch(
+      (state) => isOpen(state.session),
+      (open) => {
+        if (!open) this.#change((story) => stories.playingSet(story, false));
+      },
+    );
+    store.watch((state) => this.#due(state), (due) => due && this.#askFor(due));
+  }
+
+  /**
+   * Puts a story on the board in the place of the one that is there. The stream stays as it is, until `play`.
+   * @param {import("./library.js").Choice} choice
+   */
+  choose({ name, preset, scenes, toggles }) {
+    this.#store.update((state) => ({
+      ...state,
+      boardOpen: true,
+      story: stories.newStory(scenes, { name, preset }),
+      toggles: { ...toggles, singleClip: isOpen(state.session) ? state.toggles.singleClip : toggles.singleClip },
+    }));
+    this.#tell();
+  }
+
+  /** Goes on with the scenes to come, from the first one when there are none; starts a stream when none is there. */
+  play() {
+    const { session, snapshot, story } = this.#store.state;
+    if (story.scenes.length === 0) return;
+    const open = isOpen(session) && !session.stopping && !snapshot;
+    this.#change((now) => stories.playingSet(!open || stories.toCome(now).length === 0 ? stories.rewound(now) : now, true));
+    if (open) this.#tell();
+    else this.#begin();
+  }
+
+  /** Starts over with what started the last stream. */
+  startAgain() {
+    const { lastStart, session } = this.#store.state;
+    if (lastStart?.story) this.play();
+    else this.#stream.submit(lastStart?.prompt || session.segments[0]?.prompt || "");
+  }
+
+  /** No further scene starts by itself. */
+  hold() {
+    this.#change((story) => stories.playingSet(story, false));
+    this.#tell();
+  }
+
+  /** @param {string} text */
+  add(text) {
+    this.#edit((story) => stories.sceneAdded(story, text));
+  }
+
+  /** @param {string} id @param {string} text */
+  edit(id, text) {
+    this.#edit((story) => stories.sceneEdited(story, id, text));
+  }
+
+  /** @param {string} id */
+  remove(id) {
+    this.#edit((story) => stories.sceneRemoved(story, id));
+  }
+
+  /** @param {string} id @param {number} to index in the story */
+  move(id, to) {
+    this.#edit((story) => stories.sceneMoved(story, id, to));
+  }
+
+  /** @param {string} name */
+  rename(name) {
+    this.#change((story) => (story.name === name ? story : { ...story, name, changed: true }));
+  }
+
+  /** A new stream begins, whoever asked for it: nothing of the story has been shown in it. */
+  streamBegins() {
+    this.#asked.clear();
+    this.#told = false;
+    this.#change(stories.rewound);
+  }
+
+  /** @param {ServerMessage} message after it was noted in the session */
+  received(message) {
+    switch (message.type) {
+      case "ltx2_stream_start":
+        // What changed while the stream was being opened.
+        this.#tell();
+        return;
+      case "ltx2_segment_start":
+        this.#segmentStarted();
+        return;
+      case "segment_cancelled":
+        // The server waits after a cancelled segment until it is told something.
+        if (stories.toCome(this.#store.state.story).length > 0) this.#tell();
+        return;
+      case "prompt_status": {
+        const id = this.#asked.get(message.request_id);
+        if (id !== undefined && message.status === "rejected") {
+          this.#change((story) => stories.sceneRefused(story, id, message.reason ?? ""));
+        }
+      }
+    }
+  }
+
+  #begin() {
+    const { story, toggles } = this.#store.state;
+    const curated = goesByItself(toggles) ? stories.plan(story, toggles.loop) : [];
+    this.#stream.begin(curated);
+    this.#told = curated.length > 0;
+  }
+
+  #segmentStarted() {
+    const segment = this.#store.state.session.segments.at(-1);
+    if (!segment) return;
+    const id = segment.requestId === null ? null : (this.#asked.get(segment.requestId) ?? null);
+    if (id === null && (segment.requestId !== null || segment.source !== "curated")) return;
+    this.#change((story) => stories.sceneTaken(story, { segment: segment.index, text: segment.original, id }));
+  }
+
+  /** The scene that this page has to ask for now. @param {AppState} state @returns {stories.Scene | null} */
+  #due({ session, story, toggles, playback }) {
+    if (!story.playing || goesByItself(toggles) || session.phase !== "active" || session.paused || session.stopping) return null;
+    if (session.applying !== null || runningSegment(session) || session.prompts.some(isWaiting)) return null;
+    const last = session.segments.at(-1);
+    if (last && last.start_s + last.duration_s - playback.position_s > ASK_AHEAD_S) return null;
+    return stories.toCome(story)[0] ?? (toggles.loop ? (story.scenes[0] ?? null) : null);
+  }
+
+  /** @param {stories.Scene} scene */
+  #askFor(scene) {
+    this.#asked.set(this.#stream.ask(scene.text, "curated"), scene.id);
+  }
+
+  /** Lets the server know what is to come. */
+  #tell() {
+    const { session, story, toggles } = this.#store.state;
+    if (session.phase !== "active" || session.stopping) return;
+    const prompts = story.playing && goesByItself(toggles) ? stories.plan(story, toggles.loop) : [];
+    if (prompts.length === 0 && !this.#told) return;
+    this.#told = prompts.length > 0;
+    // The server passes over the first one when the running segment has the same words.
+    const running = runningSegment(session);
+    const again = running?.source === "curated" && running.original === prompts[0];
+    this.#stream.send({ type: "seed_prompts_updated", seed_prompts: again ? [prompts[0], ...prompts] : prompts });
+  }
+
+  /** @param {(story: stories.Story) => stories.Story} change */
+  #edit(change) {
+    const before = this.#store.state.story;
+    this.#change(change);
+    if (this.#store.state.story !== before) this.#tell();
+  }
+
+  /** @param {(story: stories.Story) => stories.Story} change */
+  #change(change) {
+    this.#store.update((state) => {
+      const story = change(state.story);
+      return story === state.story ? state : { ...state, story };
+    });
+  }
+}
+
+/** Whether the server takes scenes by itself. @param {AppState["toggles"]} toggles */
+const goesByItself = ({ loop, keepGoing, singleClip }) => (loop || keepGoing) && !singleClip;
