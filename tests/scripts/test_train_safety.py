@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fastvideo.entrypoints.streaming.prompt import PromptSafetyFilter
+from fastvideo.api import load_session_presets
+from fastvideo.entrypoints.streaming.prompt import PromptSafetyFilter, first_blocked
+from fastvideo.resources import example_prompts, session_presets_dir
 from scripts.train_safety import GRAMMAR, LABELS, Example, Grammar, Measure, main, measure
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "train_safety.py"
@@ -61,6 +63,13 @@ def test_subjects_that_are_held_out_are_never_trained_on(grammar: Grammar, label
     trained, held_out = grammar.subjects(label, held_out=False), grammar.subjects(label, held_out=True)
     assert not set(trained) & set(held_out)
     assert 4 <= len(held_out) < len(trained) / 3
+
+
+def test_the_prompts_that_are_shipped_may_be_played(tmp_path: Path) -> None:
+    assert main([str(tmp_path / "prompts.ftz")]) == 0
+    safety = PromptSafetyFilter(classifier_path=tmp_path / "prompts.ftz")
+    presets = load_session_presets(session_presets_dir()).values()
+    assert first_blocked(safety, [*example_prompts(), *(text for preset in presets for text in preset.prompts)]) is None
 
 
 class ByWord:

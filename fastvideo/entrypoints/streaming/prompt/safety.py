@@ -94,7 +94,7 @@ class PromptSafetyFilter:
 
     def classify(self, prompt: str) -> SafetyResult:
         """Whether ``prompt`` may be used. Never raises: what cannot be checked is UNAVAILABLE, and logged without its
-        words. Takes some 0.1 ms for a usual prompt, and milliseconds for thousands of characters."""
+        words. Takes below 0.5 ms for a usual prompt, about 5 ms for 4,000 characters."""
         if self._path is None:
             return SafetyResult(prompt, SafetyDecision.ALLOW)
         try:
