@@ -1,9 +1,10 @@
-"""What all tests share: patience for property tests, and one headless Chromium."""
+"""What all tests share: patience for property tests, one headless Chromium, and a classifier of prompts."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -39,3 +40,13 @@ def chromium() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=executable, args=list(CHROMIUM_FLAGS))
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def prompt_classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small fastText model with the labels ``safe`` and ``unsafe``, from scripts/train_safety.py."""
+    from scripts.train_safety import main
+
+    path = tmp_path_factory.mktemp("classifier") / "prompts.ftz"
+    assert main([str(path), "--count", "1500"]) == 0
+    return path

@@ -65,9 +65,8 @@ def test_subjects_that_are_held_out_are_never_trained_on(grammar: Grammar, label
     assert 4 <= len(held_out) < len(trained) / 3
 
 
-def test_the_prompts_that_are_shipped_may_be_played(tmp_path: Path) -> None:
-    assert main([str(tmp_path / "prompts.ftz")]) == 0
-    safety = PromptSafetyFilter(classifier_path=tmp_path / "prompts.ftz")
+def test_the_prompts_that_are_shipped_may_be_played(prompt_classifier: Path) -> None:
+    safety = PromptSafetyFilter(classifier_path=prompt_classifier)
     presets = load_session_presets(session_presets_dir()).values()
     assert first_blocked(safety, [*example_prompts(), *(text for preset in presets for text in preset.prompts)]) is None
 

@@ -385,13 +385,3 @@ def ray_fakes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayFakes]:
         finally:
             cluster.leave()
             relay.close()
-
-
-@pytest.fixture(scope="session")
-def prompt_classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small fastText model with the labels ``safe`` and ``unsafe``, from scripts/train_safety.py."""
-    from scripts.train_safety import main
-
-    path = tmp_path_factory.mktemp("classifier") / "prompts.ftz"
-    assert main([str(path), "--count", "1500"]) == 0
-    return path
