@@ -36,6 +36,8 @@ from scripts.train_embedded.snapshot import write_tensors
 from scripts.train_embedded.text import contexts_of, load_text
 from scripts.train_embedded.text_sizes import text_section
 from scripts.train_embedded.training import Plan, Team, native_dtype, train
+from scripts.train_embedded.world.lexicon import KINDS, MOTIONS
+from scripts.train_embedded.world.scene import Kind, Motion
 
 FILE_NAME = "transformer.safetensors"
 _SPATIAL_SCALE = 32
@@ -45,6 +47,15 @@ _FIRST_SHARDS = 4
 # Pure noise is where a segment's content is decided.
 _PURE_NOISE_SHARE = 0.5
 _LOWEST_SIGMA = 0.4
+# Of first segments and of later ones, which are most of a stream, and harder: what is there has to be recognised first.
+_SHARES = (0.35, 0.65)
+# What takes longest to learn, by the words for it, and how much more often such samples are drawn: outlines with many
+# corners, and those that turn.
+_HARD = (
+    KINDS[Kind.STAR],
+    tuple(form for verb in MOTIONS[Motion.SPIN] for form in (verb.infinitive(), verb.finite(), verb.gerund())),
+)
+_HARD_WEIGHT = 2.0
 _AUDIO_WEIGHT = 0.6
 # Noise on what a segment continues, in deviations of the latents: at run time that is generated, and not perfect.
 _GIVEN_NOISE = 0.1
@@ -78,15 +89,16 @@ class Samples:
         self._shards = -(-count // SHARD_SAMPLES)
         self._read = 0
         self._kinds: tuple[list[tuple[Tensor, Tensor, list[str]]], ...] = ([], [])
+        self._weights: tuple[list[float], ...] = ([], [])
         self._plans = plans(2)
 
     def batch(self, step: int, share: float, size: int, seed: int) -> Batch:
         """The batch of a step, of samples among the first ``share`` (0..1) of all. Waits for missing shards."""
         self._take_in(min(self._shards, _FIRST_SHARDS + int(share * self._shards)))
         generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
-        shares = torch.tensor([float(len(kind)) for kind in self._kinds])
+        shares = torch.tensor(_SHARES) * torch.tensor([bool(kind) for kind in self._kinds])
         kind = int(torch.multinomial(shares, 1, generator=generator))
-        chosen = torch.randint(len(self._kinds[kind]), (size,), generator=generator).tolist()
+        chosen = torch.tensor(self._weights[kind]).multinomial(size, replacement=True, generator=generator).tolist()
         wording = torch.randint(CAPTIONS, (size,), generator=generator).tolist()
         rows = [self._kinds[kind][place] for place in chosen]
         return Batch(
@@ -109,7 +121,13 @@ class Samples:
                 audio = [torch.zeros(self._plans[kind].audio_latents, silent) for kind in kinds]
             for kind, *row in zip(kinds, video, audio, captions, strict=True):
                 self._kinds[kind].append(tuple(row))
+                self._weights[kind].append(_weight(row[-1]))
             self._read += 1
+
+
+def _weight(captions: Sequence[str]) -> float:
+    text = " ".join(captions).lower()
+    return 1 + _HARD_WEIGHT * sum(any(word in text for word in words) for words in _HARD)
 
 
 def _wait_for(path: Path) -> None:

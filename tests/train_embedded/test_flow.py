@@ -170,6 +170,25 @@ def write_shards(folder: Path, count: int) -> None:
         write_tensors(shard_path(folder, "audio", number), audio, {"seed": "0"})
 
 
+def test_what_takes_longest_to_learn_is_drawn_more_often(tmp_path: Path) -> None:
+    known = plans(2)
+    captions = ["a star spins", "a white star", "the ball turns green", "a ball"] * (SHARD_SAMPLES // 4)
+    video = torch.arange(SHARD_SAMPLES).remainder(4)[:, None, None].expand(-1, 8 * 64, VIDEO_CHANNELS)
+    metadata = {
+        "captions": json.dumps([[caption] * 8 for caption in captions]),
+        "places": json.dumps([0] * SHARD_SAMPLES),
+        "seed": "0",
+    }
+    write_tensors(shard_path(tmp_path, "video", 0), {"video": video.half()}, metadata)
+    sound = torch.zeros(known[0].audio_latents, AUDIO_CHANNELS)
+    audio = {str(place): sound.clone() for place in range(SHARD_SAMPLES)}
+    write_tensors(shard_path(tmp_path, "audio", 0), audio, {"seed": "0"})
+    samples = Samples(tmp_path, SHARD_SAMPLES)
+    drawn = torch.cat([samples.batch(step, 1.0, 50, seed=0).video[:, 0, 0] for step in range(40)])
+    shares = drawn.long().bincount(minlength=4) / len(drawn)
+    assert shares.tolist() == pytest.approx([0.5, 0.3, 0.1, 0.1], abs=0.04)
+
+
 def test_batches_are_of_one_kind_and_depend_on_the_step_alone(tmp_path: Path) -> None:
     write_shards(tmp_path, 2)
     samples = Samples(tmp_path, 2 * SHARD_SAMPLES)
