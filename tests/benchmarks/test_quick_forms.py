@@ -39,6 +39,7 @@ def check_structure(report: Report, name: str, tmp_path: Path) -> None:
     "name",
     [
         *("encode", "segment", "critical_path", "control", "fragments", "raw_frames", "memory", "realtime"),
+        "router",
         "embedded_quality",
     ],
 )
