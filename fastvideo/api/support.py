@@ -16,7 +16,6 @@ from fastvideo.api.schema import ServeConfig, StreamingConfig
 
 SERVING_REASONS: Mapping[str, str] = {
     "streaming.stream_mode": "media is sent as fragmented MP4; a stream of JPEG pictures is not offered",
-    "streaming.safety.enabled": "no prompt classifier is built in; put one in front of the server",
 }
 
 

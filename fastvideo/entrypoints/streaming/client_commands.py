@@ -148,7 +148,7 @@ class ClientCommands:
     async def _replace_curated(self, prompts: list[str]) -> None:
         try:
             check_curated(prompts, self._opening.requests, "seed_prompts")
-            self._gate.check(*prompts)
+            await self._gate.check_all(prompts)
         except (ConfigValidationError, PromptBlocked) as error:
             await self._post.put(error_message(error))
         else:

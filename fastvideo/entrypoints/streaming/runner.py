@@ -379,6 +379,7 @@ class SessionRunner:
             state=await self._states.whole() if start.continues else None,
             image_path=image.path if image is not None else None,
         )
+        self._server.prompts.check_request(request)
         return SegmentJob(request, self._cursor, index, streaming.encoder, streaming.burn_in_timecode)
 
 

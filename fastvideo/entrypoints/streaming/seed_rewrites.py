@@ -57,7 +57,7 @@ class SeedRewrites:
         instruction = (message.instruction or "").strip() or None
         try:
             self._check_lengths(seeds, instruction)
-            self._gate.check(*seeds, *([instruction] if instruction else []))
+            await self._gate.check_all([*seeds, *([instruction] if instruction else [])])
         except (ConfigValidationError, PromptBlocked) as error:
             await self._post.put(error_message(error))
             return

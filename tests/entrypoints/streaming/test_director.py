@@ -1,10 +1,8 @@
-from dataclasses import dataclass
-
 import pytest
 from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import run_state_machine_as_test
 
+from benchmarks.director_machine import DirectorMachine
 from fastvideo.entrypoints.streaming.director import Director, DirectorRules, End, Prompt, Start, Wait
 
 RULES = DirectorRules(segment_cap=3, at_cap="end", lead_s=8.0, max_pending=2)
@@ -213,114 +211,87 @@ def test_deciding_while_a_segment_runs_is_a_mistake() -> None:
         director.decide(0.0)
 
 
-@dataclass
-class _Model:
-    """What must hold, kept apart from how the director does it."""
-
-    pending: int = 0
-    running: bool = False
-    paused: bool = False
-    stopping: bool = False
-    by_itself: bool = False
-    completed: int = 0
-
-
-class DirectorMachine(RuleBasedStateMachine):
-    """Any order of commands and outcomes keeps the promises that the runner relies on."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.director = Director(DirectorRules(segment_cap=4, at_cap="end", lead_s=2.0, max_pending=3))
-        self.model = _Model()
-        self.now_s = 0.0
-        self.told_blocked = False
-        self.loop = self.extend = False
-
-    @precondition(lambda self: not self.director.full)
-    @rule(source=st.sampled_from(["user", "enhanced"]))
-    def submit(self, source: str) -> None:
-        self.director.submit(Prompt("text", source=source))  # type: ignore[arg-type]
-        self.model.pending += 1
-
-    @rule(value=st.booleans())
-    def pause(self, value: bool) -> None:
-        self.director.set_paused(value)
-        self.model.paused = value
-
-    @rule(value=st.booleans())
-    def toggle_loop(self, value: bool) -> None:
-        self.director.set_loop(value)
-        self.loop = value
-
-    @rule(value=st.booleans())
-    def toggle_extension(self, value: bool) -> None:
-        self.director.set_auto_extension(value)
-        self.extend = value
-
-    @rule(prompts=st.lists(st.sampled_from(["a", "b", ""]), max_size=3))
-    def replace(self, prompts: list[str]) -> None:
-        self.director.replace_curated(prompts)
-
-    @rule()
-    def stop(self) -> None:
-        self.director.stop()
-        self.model.stopping = True
-
-    @rule(seconds=st.floats(0, 10))
-    def wait(self, seconds: float) -> None:
-        self.now_s += seconds
-
-    @precondition(lambda self: self.model.running)
-    @rule(outcome=st.sampled_from(["completed", "cancelled", "failed"]), media_ms=st.floats(0, 5000))
-    def finish(self, outcome: str, media_ms: float) -> None:
-        self.director.viewer.sent(self.director.viewer.end_ms + media_ms, self.now_s)
-        getattr(self.director, outcome)()
-        self.model.running = False
-        self.model.completed += outcome == "completed"
-
-    @precondition(lambda self: not self.model.running)
-    @rule()
-    def decide(self) -> None:
-        decision = self.director.decide(self.now_s)
-        model, by_itself = self.model, self.loop or self.extend
-        match decision:
-            case End(reason="stop_requested"):
-                assert model.stopping
-            case End(reason="segment_cap"):
-                assert not model.stopping
-                assert model.completed >= 4
-            case End():
-                pytest.fail("the director never ends with an error by itself")
-            case Start(prompt=prompt, resumed=resumed):
-                assert not model.stopping
-                assert not model.paused
-                assert model.completed < 4
-                assert prompt.text.strip()
-                assert resumed == self.told_blocked
-                self.told_blocked = False
-                model.running = True
-                if prompt.source in ("user", "enhanced"):
-                    model.pending -= 1
-                else:
-                    assert by_itself
-                    assert model.pending == 0
-                    assert self.director.viewer.ahead_ms(self.now_s) <= 2000.0 + 1e-6
-            case Wait(until_s=until_s, blocked=blocked):
-                assert not model.stopping
-                assert model.completed < 4
-                assert model.paused or model.pending == 0
-                if until_s is not None:
-                    assert until_s > self.now_s
-                    assert by_itself
-                if blocked is not None:
-                    assert by_itself
-                    self.told_blocked = True
-
-    @invariant()
-    def the_running_prompt_is_known(self) -> None:
-        assert (self.director.running is not None) == self.model.running
-        assert 0 <= self.model.pending <= 3
+def test_what_comes_next_is_known_while_a_segment_runs_and_is_what_then_starts() -> None:
+    director = Director(FREE, curated_prompts=["a", "b"], loop=True)
+    assert director.upcoming == started(director)
+    assert director.upcoming == Prompt("b", source="curated", automatic=True)
+    director.submit(Prompt("mine"))
+    assert director.upcoming == Prompt("mine")
+    director.set_paused(True)
+    assert director.upcoming is None
+    director.set_paused(False)
+    director.completed()
+    assert started(director) == Prompt("mine")
 
 
-DirectorMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
-test_any_order_of_commands_and_outcomes_keeps_the_promises = DirectorMachine.TestCase
+def test_nothing_comes_next_after_the_cap_a_stop_or_without_a_source() -> None:
+    director = Director(DirectorRules(segment_cap=1), auto_extension=True)
+    assert director.upcoming is None
+    director.submit(Prompt("one"))
+    director.submit(Prompt("two"))
+    started(director)
+    assert director.upcoming is None
+    stopping = Director(FREE)
+    stopping.submit(Prompt("one"))
+    stopping.stop()
+    assert stopping.upcoming is None
+
+
+def test_a_story_is_told_in_the_words_that_were_shown() -> None:
+    director = Director(FREE, auto_extension=True)
+    director.submit(Prompt("a fox"))
+    started(director)
+    director.reworded("a red fox in the snow")
+    assert director.story == ["a red fox in the snow"]
+    assert director.upcoming == Prompt("a red fox in the snow", source="auto_extension", automatic=True)
+    director.completed()
+    assert started(director).text == "a red fox in the snow"
+    # A repetition adds nothing to a story.
+    assert director.story == ["a red fox in the snow"]
+    director.cancelled()
+    assert director.story == ["a red fox in the snow"]
+
+
+def test_a_prompt_that_was_postponed_is_the_first_again() -> None:
+    director = Director(FREE, curated_prompts=["a"], loop=True)
+    for text in ("one", "two"):
+        director.submit(Prompt(text))
+    started(director)
+    director.set_paused(True)
+    director.postponed()
+    assert director.decide(0.0) == Wait(blocked="paused")
+    director.set_paused(False)
+    assert [text for text, _ in run(director, 3)] == ["one", "two", "a"]
+
+
+def test_a_blocked_prompt_is_gone_and_what_follows_goes_on() -> None:
+    director = Director(FREE, curated_prompts=["bad", "a", "bad", "b"], loop=True)
+    assert started(director).text == "bad"
+    director.blocked()
+    assert [text for text, _ in run(director, 4)] == ["a", "b", "a", "b"]
+
+
+def test_an_extension_that_was_blocked_is_not_tried_again_until_somebody_acts() -> None:
+    director = Director(FREE, auto_extension=True)
+    director.submit(Prompt("one"))
+    run(director, 1)
+    started(director)
+    director.blocked()
+    assert director.decide(0.0) == Wait(blocked="prompt_blocked")
+    director.submit(Prompt("two"))
+    assert [text for text, _ in run(director, 2)] == ["two", "two"]
+
+
+def test_a_blocked_prompt_that_was_played_before_takes_its_place_in_the_list_along() -> None:
+    director = Director(FREE, curated_prompts=["a", "b", "a", "c"], auto_extension=True)
+    run(director, 2)
+    assert started(director).text == "a"
+    director.blocked()
+    assert [text for text, _ in run(director, 2)] == ["c", "c"]
+
+
+def test_any_order_of_commands_and_outcomes_keeps_the_promises() -> None:
+    # benchmarks/director_traces.py runs 10,000 of these.
+    run_state_machine_as_test(
+        DirectorMachine, settings=settings(max_examples=40, stateful_step_count=40, deadline=None)
+    )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
 from fastvideo.api.errors import FastVideoError
-from fastvideo.api.schema import StreamingConfig
+from fastvideo.api.schema import GenerationRequest, StreamingConfig
 from fastvideo.entrypoints.streaming.prompt.enhancer import PromptEnhancer
 from fastvideo.entrypoints.streaming.prompt.outcome import (
     Enhanced,
@@ -56,6 +57,19 @@ class PromptGate:
         if not all(map(self._allows, texts)):
             raise PromptBlocked("the safety check does not let this prompt through; say it in other words")
 
+    async def check_all(self, texts: Sequence[str]) -> None:
+        """:meth:`check` for many texts, beside the event loop."""
+        if self._safety is not None:
+            await asyncio.to_thread(self.check, *texts)
+
+    def check_request(self, request: GenerationRequest) -> None:
+        """:meth:`check` for all words of a request that a generator follows."""
+        prompts = [request.prompt] if isinstance(request.prompt, str) else list(request.prompt or [])
+        if request.negative_prompt and request.sampling.guidance_scale < 1:
+            # Below 1 a picture is drawn towards what it should avoid.
+            prompts.append(request.negative_prompt)
+        self.check(*prompts)
+
     async def enhanced(self, prompt: str) -> PromptOutcome:
         """A prompt in better words, or as it is. Nothing that is blocked is sent to a language model."""
         self.check(prompt)
@@ -63,14 +77,13 @@ class PromptGate:
         return self._checked(outcome, "what a language model made of this prompt")
 
     async def extended(self, story: Sequence[str]) -> PromptOutcome:
-        """The prompt with which a story goes on, or its last one once more."""
-        self.check(*story)
+        """The prompt with which a story goes on, or its last one once more. The story has passed before."""
         outcome = await extend_or_repeat(self._expect_enhancer(), story)
         return self._checked(outcome, "the scene that a language model made up")
 
     async def rewritten(self, seeds: Sequence[str], options: RewriteOptions) -> RewriteResult:
         """Other words for prompts, without those that are blocked. Raises LLMProviderError when nobody answers."""
-        self.check(*seeds, *([options.instruction] if options.instruction else []))
+        await self.check_all([*seeds, *([options.instruction] if options.instruction else [])])
         result = await build_rewrite(self._expect_enhancer(), "\n".join(seeds), options=options)
         allowed = [text for text in result.alternatives if self._allows(text)]
         if not allowed:
@@ -97,17 +110,21 @@ class PromptGate:
 
 
 def build_gate(streaming: StreamingConfig) -> PromptGate:
-    """What all prompts of a server pass. Raises ConfigValidationError."""
-    if not streaming.prompt.enabled:
-        return PromptGate()
-    # The HTTP client is for those who ask somebody.
-    from fastvideo.entrypoints.streaming.prompt.building import build_enhancer, endpoints_of
+    """What all prompts of a server pass, its classifier loaded. Raises ConfigValidationError for the settings, and
+    CheckpointError for the classifier's file."""
+    # The classifier and the HTTP client are for those who ask them.
+    enhancer, safety = None, None
+    if streaming.safety.enabled:
+        from fastvideo.entrypoints.streaming.prompt.safety import build_safety_filter
 
-    return PromptGate(
-        build_enhancer(
+        safety = build_safety_filter(streaming.safety)
+    if streaming.prompt.enabled:
+        from fastvideo.entrypoints.streaming.prompt.building import build_enhancer, endpoints_of
+
+        enhancer = build_enhancer(
             streaming.prompt,
             endpoints=endpoints_of(streaming.prompt),
             hedge_after_ms=streaming.prompt.hedge_after_ms,
             max_prompt_chars=streaming.limits.max_prompt_chars,
         )
-    )
+    return PromptGate(enhancer, safety)
