@@ -242,6 +242,27 @@ def test_own_prompts_wait_in_the_page_can_be_changed_and_say_when_they_are_on_sc
     page.until("document.querySelector('#queue-section').hidden")
 
 
+def test_a_click_on_a_segment_goes_back_while_more_arrives_and_live_returns(
+    quick_url: str, open_page: Callable[..., Any]
+) -> None:
+    page = open_page(quick_url)
+    page.say("one")
+    page.say("two")
+    page.until("document.querySelectorAll('.segment[data-pictured]').length === 2")
+    pictures = page.read("[...document.querySelectorAll('.segment canvas')].map((one) => one.toDataURL())")
+    assert pictures[0] != pictures[1]
+    page.page.click(".segment__button >> nth=0")
+    page.page.click("#play")
+    page.until("__fastvideo.player.position_s < 2 && !__fastvideo.player.live")
+    page.say("three")
+    page.until("__fastvideo.session.segments[2]?.status === 'complete' && __fastvideo.player.end_s > 2.9")
+    page.page.click("#go-live")
+    page.until("__fastvideo.player.live && __fastvideo.player.position_s > 1.9")
+    page.until("document.querySelector('.segment[data-playing] button').ariaLabel.startsWith('Segment 3')")
+    assert (page.player["jumps"], page.player["evictions"]) == (0, 0)
+    assert page.page.locator(".take").count() == 3
+
+
 def test_keep_going_makes_segments_without_being_asked(quick_url: str, open_page: Callable[..., Any]) -> None:
     page = open_page(quick_url, keep_going=True)
     page.say("a river")

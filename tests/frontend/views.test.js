@@ -1,11 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { asked } from "../../frontend/js/prompts.js";
 import * as sessions from "../../frontend/js/session.js";
+import { newStory, playingSet } from "../../frontend/js/story.js";
 import { summarize } from "../../frontend/js/views/header.js";
 import { nowText } from "../../frontend/js/views/now.js";
 import { coverOf, coverText, hintText } from "../../frontend/js/views/stage.js";
-import { segmentFacts } from "../../frontend/js/views/timeline.js";
+import { shownWords } from "../../frontend/js/views/queue.js";
+import { segmentFacts, takesOf, upcoming } from "../../frontend/js/views/timeline.js";
 
 const START = { type: "ltx2_stream_start", width: 832, height: 480, fps: 24, num_frames: 120 };
 const SEGMENT = { type: "ltx2_segment_start", segment_idx: 0, prompt: "a boat", total_steps: 8 };
@@ -78,6 +81,31 @@ test("the window's title follows the state", () => {
     [sessions.connectionClosed(after(START), { code: 1006, opened: true }), { state: "playing" }],
   ].map(([session, playback]) => summarize({ session, playback }).title);
   assert.deepEqual(titles, ["", "2 ahead", "Generating", "▶ Live", "Catching up", "Your turn", "Disconnected"]);
+});
+
+test("segments that continue the same words by themselves are one take, which keeps its name while its beginning leaves", () => {
+  const of = (index, prompt, source) => ({ index, prompt, source });
+  const segments = [of(0, "a", "user"), of(1, "a", "auto_extension"), of(2, "a", "auto_extension"), of(3, "a", "user"), of(4, "b", "auto_extension")];
+  const takes = (newest) => takesOf(segments, newest).map(({ key, segments: ones }) => [key, ...ones.map(({ index }) => index)]);
+  assert.deepEqual(takes(9), [["0", 0, 1, 2], ["3", 3], ["4", 4]]);
+  assert.deepEqual(takes(3), [["0", 2], ["3", 3], ["4", 4]]);
+});
+
+test("what comes next is the viewer's prompts, then the scenes of a story that plays", () => {
+  const session = after(START);
+  session.prompts = asked([], { requestId: "p1", text: "mine", source: "user" }, 0);
+  const story = newStory(["a", "b", "c"]);
+  assert.deepEqual(upcoming({ session, story }), ["mine"]);
+  assert.deepEqual(upcoming({ session, story: playingSet(story, true) }), ["mine", "a", "b"]);
+});
+
+test("a card says when its prompt is made, when it is on screen, and when it was", () => {
+  const words = (state, segment, position_s) => shownWords(state, segment, position_s).words;
+  const segment = { start_s: 65, step: 2, total_steps: 4, status: "generating" };
+  assert.equal(words("making", segment, 60), "Being made · step 2 of 4");
+  assert.equal(words("made", segment, 61.2), "From 1:05, in 4 s");
+  assert.equal(words("playing", segment, 66), "On screen now");
+  assert.equal(words("played", segment, 80), "Shown at 1:05");
 });
 
 test("a block says how long its segment plays, how long it took, and how fast that was", () => {

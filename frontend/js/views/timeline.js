@@ -9,7 +9,7 @@ import { sourceWords } from "../wording.js";
 /**
  * @typedef {import("../state.js").AppState} AppState
  * @typedef {import("../session.js").Segment} Segment
- * @typedef {{key: string, prompt: string, source: Segment["source"], start_s: number, segments: Segment[]}} Take segments of one prompt
+ * @typedef {{key: string, prompt: string, source: Segment["source"], segments: Segment[]}} Take segments of one prompt
  */
 
 /** A picture is taken a little into the segment, where it has got going. */
@@ -37,7 +37,7 @@ export function takesOf(segments, newest = SHOWN) {
   for (const segment of segments) {
     const last = takes.at(-1);
     if (last && segment.source === "auto_extension" && segment.prompt === last.prompt) last.segments.push(segment);
-    else takes.push({ key: String(segment.index), prompt: segment.prompt, source: segment.source, start_s: segment.start_s, segments: [segment] });
+    else takes.push({ key: String(segment.index), prompt: segment.prompt, source: segment.source, segments: [segment] });
   }
   // Cut only now, so that a take keeps its key, and with it its pictures, while its first segments leave.
   const shown = new Set(segments.slice(-newest));
@@ -128,21 +128,19 @@ class Block {
 /** The segments of one prompt, over its words. */
 class TakeRow {
   #words = el("span", { class: "take__words" });
-  #time = el("span", { class: "take__time" });
   list = el("ol", { class: "take__segments" });
   /** @type {Map<string, Block>} */
   blocks = new Map();
 
   /** @param {Take} take */
   constructor({ source }) {
-    this.element = el("li", { class: "take" }, this.list, el("p", { class: "take__label" }, icon(ICONS[source] ?? "user"), this.#words, this.#time));
+    this.element = el("li", { class: "take" }, this.list, el("p", { class: "take__label" }, icon(ICONS[source] ?? "user"), this.#words));
   }
 
   /** @param {Take} take @param {(index: number) => void} seek */
-  draw({ prompt, start_s, segments }, seek) {
+  draw({ prompt, segments }, seek) {
     setText(this.#words, prompt);
     setAttribute(this.#words, "title", prompt);
-    setText(this.#time, clock(start_s));
     drawList(this.list, this.blocks, segments, {
       key: ({ index }) => String(index),
       create: ({ index }) => new Block(() => seek(index)),
