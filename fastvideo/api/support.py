@@ -102,5 +102,10 @@ def _check_bounds(config: ServeConfig) -> None:
             "streaming.pool.conditioning_num_frames",
             f"expected 8k+1 frames (1, 9, 17, ...), got {streaming.pool.conditioning_num_frames}",
         )
+    if streaming.safety.enabled and not streaming.safety.classifier_path:
+        raise ConfigValidationError(
+            "streaming.safety.classifier_path",
+            "expected the path of a fastText model, as streaming.safety.enabled is true; got none",
+        )
     if not 0 <= config.server.port <= 65535:
         raise ConfigValidationError("server.port", f"expected 0 to 65535, got {config.server.port}")

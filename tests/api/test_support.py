@@ -36,6 +36,7 @@ def test_workers_in_this_process_and_in_others_are_offered(pool):
         ({"stream_mode": "legacy_jpeg"}, "streaming.stream_mode"),
         ({"prompt": {"timeout_ms": 0}}, "streaming.prompt.timeout_ms"),
         ({"prompt": {"hedge_after_ms": -1}}, "streaming.prompt.hedge_after_ms"),
+        ({"safety": {"enabled": True}}, "streaming.safety.classifier_path"),
         ({"pool": {"backend": "subprocess", "ray_address": "auto"}}, "streaming.pool.ray_address"),
         ({"pool": {"num_workers": 0}}, "streaming.pool.num_workers"),
         ({"pool": {"num_workers": 2, "backend": "in_process"}}, "streaming.pool.num_workers"),
