@@ -328,8 +328,8 @@ def build(boot: Boot) -> SegmentGenerator:
 def main(arguments: Sequence[str], build: Build = build, *, make_segment: MakeSegment = run_segment) -> None:
     """Serve the inherited socket whose number is the last argument, then end at once.
 
-    When to end is the server's decision: a terminal or a supervisor may send its signal to all processes at once, and the
-    segment that runs is still wanted.
+    When to end is the server's decision: a terminal or a supervisor may send its signal to all processes at once, and
+    the segment that runs is still wanted.
     """
     for ignored in (signal.SIGINT, signal.SIGTERM):
         signal.signal(ignored, signal.SIG_IGN)

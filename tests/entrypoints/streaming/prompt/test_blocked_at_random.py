@@ -91,7 +91,8 @@ async def test_nothing_that_is_blocked_reaches_a_generator_or_a_language_model(
             client.say(kind, **fields)
         client.say("generation_paused", paused=False)
         client.say("segment_prompt_source", prompt=f"fine {number}", source="enhanced", request_id=f"fine {number}")
-        await fakes.until(lambda said=applied(f"fine {number}"): said in client.received)
+        said = applied(f"fine {number}")
+        await fakes.until(lambda said=said: said in client.received)
         # Then the story goes on by itself, until something of it is blocked.
         client.say("seed_prompts_updated", seed_prompts=[f"fine scene {rng.randrange(1000)}"])
         client.say(rng.choice(["auto_extension_updated", "loop_generation_updated"]), enabled=True)
