@@ -52,7 +52,7 @@ def generator_defaults(config: GeneratorConfig) -> Mapping[str, Any]:
         build_generator(config)
         return {}
     from fastvideo.pipelines.basic.ltx2.presets import select_preset
-    from fastvideo.pipelines.basic.ltx2.support import check_generator_config
+    from fastvideo.pipelines.basic.ltx2.support import check_generator_config, check_selection
 
     check_generator_config(config)
     if config.model_path.startswith("tiny:"):
@@ -61,7 +61,9 @@ def generator_defaults(config: GeneratorConfig) -> Mapping[str, Any]:
     else:
         local_checkpoint(config.model_path)
     pipeline = config.pipeline
-    return select_preset(config.model_path, pipeline.preset, pipeline.preset_version).defaults
+    preset = select_preset(config.model_path, pipeline.preset, pipeline.preset_version, pipeline.preset_overrides)
+    check_selection(config, preset)
+    return preset.defaults
 
 
 def local_checkpoint(model_path: str) -> Path:

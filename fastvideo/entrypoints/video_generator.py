@@ -33,7 +33,7 @@ from fastvideo.entrypoints.output_files import write_video
 from fastvideo.entrypoints.prompt_expansion import expand_prompts
 from fastvideo.pipelines.basic.ltx2.presets import select_preset
 from fastvideo.pipelines.basic.ltx2.recipe import LTX2Recipe
-from fastvideo.pipelines.basic.ltx2.support import check_generator_config, check_request
+from fastvideo.pipelines.basic.ltx2.support import check_generator_config, check_request, check_selection
 
 if TYPE_CHECKING:
     from fastvideo.pipelines.basic.ltx2.pipeline import LTX2Pipeline
@@ -61,8 +61,12 @@ class VideoGenerator:
         check_generator_config(config)
         self.config = config
         self._limits = limits or RequestLimits()
-        self.preset = select_preset(config.model_path, config.pipeline.preset, config.pipeline.preset_version)
-        self._recipe = LTX2Recipe.of(self.preset)
+        selection = config.pipeline
+        self.preset = select_preset(
+            config.model_path, selection.preset, selection.preset_version, selection.preset_overrides
+        )
+        check_selection(config, self.preset)
+        self._recipe = LTX2Recipe.of(self.preset, selection.preset_overrides)
         checkpoint = local_checkpoint(config.model_path)
         # torch is imported here, so that everything above answers at once.
         from fastvideo.pipelines.basic.ltx2.building import build_pipeline

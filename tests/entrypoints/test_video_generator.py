@@ -340,6 +340,68 @@ def test_a_base_preset_runs_guided_and_each_of_its_scales_counts(preset: str, ve
             assert any(not np.array_equal(a, b) for a, b in zip(guided, other, strict=True))
 
 
+@pytest.fixture(scope="module")
+def two_stages(cache: None) -> Iterator[VideoGenerator]:
+    pipeline = {"preset": "ltx2_two_stage"}
+    with VideoGenerator.from_config({"model_path": "tiny:?seed=0&version=2.3", "pipeline": pipeline}) as built:
+        yield built
+
+
+def test_two_stages_run_and_say_which_one_is_at_work(two_stages: VideoGenerator) -> None:
+    request = a_request(height=128, width=64)
+    request.stage_overrides = {"refine": {"num_inference_steps": 3}}
+    events = list(two_stages.stream(request))
+    progress = [(event.step, event.stage) for event in events if isinstance(event, VideoProgressEvent)]
+    assert progress == [(0, "denoise"), (1, "denoise"), (2, "denoise"), *((step, "refine") for step in (3, 4, 5))]
+    assert {event.total_steps for event in events if isinstance(event, VideoProgressEvent)} == {5}
+    final = events[-1]
+    assert isinstance(final, VideoFinalEvent)
+    assert final.result is not None
+    assert final.result.size == (128, 64, 17)
+    assert final.metadata["timings"].keys() == {"text", "denoise", "refine", "decode", "state"}
+
+
+def test_two_stages_continue_from_the_last_frames_at_both_sizes(two_stages: VideoGenerator) -> None:
+    request = a_request(height=128, width=128, num_frames=33)
+    first = one(two_stages.generate(request))
+    request.state = first.state
+    second = one(two_stages.generate(request))
+    assert second.size == (128, 128, 24)
+    # The difference on the last repeated frame is faded out, so the first new one follows it closely.
+    step = np.abs(second.frames[0].astype(int) - first.frames[-1]).mean()
+    request.state = None
+    request.sampling.seed += 1
+    unrelated = np.abs(one(two_stages.generate(request)).frames[0].astype(int) - first.frames[-1]).mean()
+    assert step < 0.5 * unrelated
+
+
+def test_each_override_of_the_refine_stage_changes_what_is_made(two_stages: VideoGenerator) -> None:
+    from PIL import Image
+
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8))
+    made = []
+    for override in ({}, {"num_inference_steps": 3}, {"image_crf": 0}, {"video_position_offset_sec": 1.0}):
+        request = a_request()
+        request.inputs.pil_image = picture
+        request.stage_overrides = {"refine": override}
+        made.append(np.stack(one(two_stages.generate(request)).frames))
+    assert all(not np.array_equal(made[0], other) for other in made[1:])
+
+
+def test_a_refine_stage_needs_an_upsampler_and_a_single_stage_refuses_one(cache: None, tmp_path: Path) -> None:
+    from fastvideo.entrypoints.model_path import local_checkpoint
+
+    lonely = tmp_path / "tiny.safetensors"
+    lonely.symlink_to(local_checkpoint("tiny:?seed=0"))
+    config = {"model_path": str(lonely), "pipeline": {"preset": "ltx2_two_stage"}}
+    with pytest.raises(ConfigValidationError, match="found there: none") as caught:
+        VideoGenerator.from_config(config)
+    assert caught.value.path == "pipeline.components.upsampler_weights"
+    components = {"components": {"upsampler_weights": "x.safetensors"}}
+    with pytest.raises(ConfigValidationError, match="has one stage"):
+        VideoGenerator.from_config({"model_path": "tiny:?seed=0", "pipeline": components})
+
+
 def test_stages_that_the_preset_does_not_have_are_refused(generator: VideoGenerator) -> None:
     request = a_request()
     request.stage_overrides = {"refine": {"num_inference_steps": 2}}

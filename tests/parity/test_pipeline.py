@@ -12,19 +12,20 @@ import numpy as np
 import pytest
 import torch
 from diffusers.pipelines.ltx2 import connectors as diffusers_connectors
+from diffusers.pipelines.ltx2.latent_upsampler import LTX2LatentUpsamplerModel
 from diffusers.pipelines.ltx2.vocoder import LTX2Vocoder, LTX2VocoderWithBWE
 from torch import Tensor
 
 from fastvideo.api.results import VideoPartialEvent
 from fastvideo.api.schema import GenerationRequest, SamplingConfig
-from fastvideo.models.ltx2.loader import LTX2Components, load_components
-from fastvideo.models.ltx2.tiny import write_tiny_checkpoint
+from fastvideo.models.ltx2.loader import UPSAMPLER_FOLDER, LTX2Components, load_components
+from fastvideo.models.ltx2.tiny import UPSAMPLER_NAME, write_tiny_checkpoint
 from fastvideo.models.ltx2.waveform_generator import GeneratorConfig
 from fastvideo.pipelines.basic.ltx2.guidance import Guidance, StreamGuidance
 from fastvideo.pipelines.basic.ltx2.pipeline import LTX2Pipeline
 from fastvideo.pipelines.basic.ltx2.pipeline_configs import LTX2T2VConfig
 from fastvideo.pipelines.basic.ltx2.recipe import LTX2Recipe
-from fastvideo.pipelines.basic.ltx2.sigmas import distilled_sigmas, shifted_sigmas
+from fastvideo.pipelines.basic.ltx2.sigmas import REFINE_SIGMAS, distilled_sigmas, shifted_sigmas
 from fastvideo.pipelines.basic.ltx2.stages.tokens import tokens_to_audio, tokens_to_video
 
 HEIGHT, WIDTH, FRAMES, FPS, STEPS, SEED = 64, 96, 17, 24, 5, 3
@@ -61,7 +62,8 @@ def version(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def components(version: str, tmp_path_factory: pytest.TempPathFactory) -> LTX2Components:
-    return load_components(write_tiny_checkpoint(tmp_path_factory.mktemp("tiny"), version=version))
+    file = write_tiny_checkpoint(tmp_path_factory.mktemp("tiny"), version=version)
+    return load_components(file, upsampler_file=file.parent / UPSAMPLER_FOLDER / UPSAMPLER_NAME)
 
 
 def test_latents_frames_and_sound_are_those_of_diffusers(
@@ -160,22 +162,12 @@ def test_guided_latents_are_those_of_diffusers(
     pipeline.denoise(batch, config)
 
     oracle = oracle_pipeline(version, components, diffusers_names)
-    final: dict[str, Tensor] = {}
-
-    def keep(_pipeline: Any, _step: int, _time: Any, values: dict[str, Tensor]) -> dict[str, Tensor]:
-        final.update({name: value.clone() for name, value in values.items()})
-        return values
-
-    oracle._callback_tensor_inputs = ["latents", "audio_latents"]
-    oracle(
-        prompt=PROMPT,
+    video, audio = oracle_latents(
+        oracle,
+        components,
+        (video_noise, audio_noise),
+        shifted_sigmas(steps),
         negative_prompt=negative,
-        height=HEIGHT,
-        width=WIDTH,
-        num_frames=FRAMES,
-        frame_rate=float(FPS),
-        num_inference_steps=steps,
-        sigmas=list(shifted_sigmas(steps)[:-1]),
         guidance_scale=guidance.video.cfg,
         stg_scale=guidance.video.stg,
         modality_scale=guidance.video.modality,
@@ -185,17 +177,57 @@ def test_guided_latents_are_those_of_diffusers(
         audio_modality_scale=guidance.audio.modality,
         audio_guidance_rescale=guidance.audio.rescale,
         spatio_temporal_guidance_blocks=[components.config.transformer.num_layers - 1],
-        latents=video_noise,
-        audio_latents=denormalised(components, tokens_to_audio(audio_noise, 8)),
-        max_sequence_length=components.text_encoder.max_tokens,
-        output_type="latent",
-        return_dict=False,
-        callback_on_step_end=keep,
-        callback_on_step_end_tensor_inputs=["latents", "audio_latents"],
     )
     # Guidance multiplies the last bits as it multiplies the differences.
-    torch.testing.assert_close(batch.video.latents, final["latents"], atol=1e-4, rtol=0)
-    torch.testing.assert_close(batch.audio.latents, final["audio_latents"], atol=1e-4, rtol=0)
+    torch.testing.assert_close(batch.video.latents, video, atol=1e-4, rtol=0)
+    torch.testing.assert_close(batch.audio.latents, audio, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("add_noise", [True, False])
+def test_two_stages_are_two_runs_of_diffusers_with_its_upsampler_and_our_noise_between_them(
+    add_noise: bool, version: str, components: LTX2Components, diffusers_names: ModuleType
+) -> None:
+    assert components.upsampler is not None
+    config = LTX2T2VConfig()
+    pipeline = LTX2Pipeline(components, config, recipe=LTX2Recipe(refines=True, add_noise=add_noise))
+    sampling = SamplingConfig(height=128, width=192, num_frames=FRAMES, fps=FPS, num_inference_steps=2, seed=SEED)
+    batch = pipeline.batch(GenerationRequest(prompt=PROMPT, sampling=sampling))
+    drawn: list[Tensor] = []
+    noise = batch.noise
+
+    def remembered(shape: tuple[int, ...]) -> Tensor:
+        drawn.append(noise(shape))
+        return drawn[-1].clone()
+
+    batch.noise = remembered
+    assert pipeline.upsample is not None
+    pipeline.encode_text(batch, config)
+    pipeline.prepare_latents(batch, config)
+    pipeline.denoise(batch, config)
+    pipeline.upsample(batch, config)
+    pipeline.denoise(batch, config)
+    assert batch.video is not None
+    assert batch.audio is not None
+
+    oracle = oracle_pipeline(version, components, diffusers_names)
+    upsampler = LTX2LatentUpsamplerModel(
+        mid_channels=32, num_blocks_per_stage=1, use_rational_resampler=version == "2.0"
+    )
+    load(upsampler, components.upsampler.state_dict())
+    video, audio = oracle_latents(
+        oracle, components, (drawn[0], drawn[1]), distilled_sigmas(2), height=HEIGHT, width=WIDTH
+    )
+    mean, deviation = oracle.vae.latents_mean, oracle.vae.latents_std
+    plain = oracle._denormalize_latents(tokens_to_video(video, 3, HEIGHT // 32, WIDTH // 32), mean, deviation)
+    with torch.inference_mode():
+        larger = oracle._pack_latents(oracle._normalize_latents(upsampler(plain), mean, deviation))
+    sigma = REFINE_SIGMAS[0] if add_noise else 0.0
+    noisy = [(1 - sigma) * x + sigma * noise for x, noise in ((larger, drawn[2]), (audio, drawn[3]))]
+    video, audio = oracle_latents(
+        oracle, components, (noisy[0], noisy[1]), REFINE_SIGMAS, height=2 * HEIGHT, width=2 * WIDTH
+    )
+    torch.testing.assert_close(batch.video.latents, video, atol=5e-5, rtol=0)
+    torch.testing.assert_close(batch.audio.latents, audio, atol=5e-5, rtol=0)
 
 
 def test_partials_are_the_same_frames_as_eight_bit_values(components: LTX2Components) -> None:
@@ -211,6 +243,39 @@ def test_partials_are_the_same_frames_as_eight_bit_values(components: LTX2Compon
         pixels = components.video_vae.decode(tokens_to_video(batch.video.latents, 3, HEIGHT // 32, WIDTH // 32))
     expected = (pixels[0] / 2 + 0.5).clamp(0, 1).permute(1, 2, 3, 0).numpy() * 255
     assert np.abs(partial.frames - expected).max() <= 0.5 + 1e-3
+
+
+def oracle_latents(
+    oracle: Any, components: LTX2Components, noise: tuple[Tensor, Tensor], sigmas: tuple[float, ...], **changes: Any
+) -> tuple[Tensor, Tensor]:
+    """The tokens of picture and sound that diffusers makes of the noisy ones, without guidance where none is given."""
+    final: dict[str, Tensor] = {}
+
+    def keep(_pipeline: Any, _step: int, _time: Any, values: dict[str, Tensor]) -> dict[str, Tensor]:
+        final.update({name: value.clone() for name, value in values.items()})
+        return values
+
+    oracle._callback_tensor_inputs = ["latents", "audio_latents"]
+    arguments: dict[str, Any] = {
+        "prompt": PROMPT,
+        "height": HEIGHT,
+        "width": WIDTH,
+        "num_frames": FRAMES,
+        "frame_rate": float(FPS),
+        "num_inference_steps": len(sigmas) - 1,
+        "sigmas": list(sigmas[:-1]),
+        "guidance_scale": 1.0,
+        "audio_guidance_scale": 1.0,
+        "latents": noise[0],
+        "audio_latents": denormalised(components, tokens_to_audio(noise[1], 8)),
+        "max_sequence_length": components.text_encoder.max_tokens,
+        "output_type": "latent",
+        "return_dict": False,
+        "callback_on_step_end": keep,
+        "callback_on_step_end_tensor_inputs": ["latents", "audio_latents"],
+    }
+    oracle(**(arguments | changes))
+    return final["latents"], final["audio_latents"]
 
 
 def denormalised(components: LTX2Components, latents: Tensor) -> Tensor:

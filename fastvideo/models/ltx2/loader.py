@@ -1,7 +1,8 @@
 """Strict loading of an official LTX-2 single-file checkpoint: a place for every tensor, a tensor for every place.
 
 The file carries all parts but the text encoder under the prefixes below. The text encoder is a Gemma 3 folder called
-``text_encoder`` beside the file, or the one that ``pipeline.components.text_encoder_weights`` names.
+``text_encoder`` beside the file, or the one that ``pipeline.components.text_encoder_weights`` names. A latent
+upsampler, where it is needed, is a file of its own.
 """
 
 from __future__ import annotations
@@ -21,14 +22,24 @@ from fastvideo.models.ltx2.tensor_file import TensorFile
 from fastvideo.models.ltx2.tensor_names import PROJECTION_PREFIX, official_key, split_key
 from fastvideo.models.ltx2.text_encoder import GemmaTextEncoder
 from fastvideo.models.ltx2.transformer import LTX2Transformer
+from fastvideo.models.ltx2.upsampler import LatentUpsampler, load_upsampler
 from fastvideo.models.ltx2.video_vae import UNUSED_TENSORS, VideoVAE
 from fastvideo.models.ltx2.vocoder import Vocoder
 
 TEXT_ENCODER_FOLDER = "text_encoder"
+UPSAMPLER_FOLDER = "spatial_upscaler"
 
 _AGGREGATES = ("aggregate_embed", "video_aggregate_embed")
 
-__all__ = ["TEXT_ENCODER_FOLDER", "LTX2Components", "checkpoint_file", "load_components", "official_key", "split_key"]
+__all__ = [
+    "TEXT_ENCODER_FOLDER",
+    "UPSAMPLER_FOLDER",
+    "LTX2Components",
+    "checkpoint_file",
+    "load_components",
+    "official_key",
+    "split_key",
+]
 
 
 @dataclass
@@ -42,10 +53,11 @@ class LTX2Components:
     video_vae: VideoVAE
     audio_vae: AudioVAE
     vocoder: Vocoder
+    upsampler: LatentUpsampler | None = None
 
     def modules(self) -> dict[str, nn.Module]:
         """The parts that hold weights, by name."""
-        return {
+        modules: dict[str, nn.Module] = {
             "text_encoder": self.text_encoder.model,
             "connectors": self.connectors,
             "transformer": self.transformer,
@@ -53,6 +65,7 @@ class LTX2Components:
             "audio_vae": self.audio_vae,
             "vocoder": self.vocoder,
         }
+        return modules if self.upsampler is None else {**modules, "upsampler": self.upsampler}
 
 
 def checkpoint_file(path: Path) -> Path:
@@ -72,6 +85,7 @@ def load_components(
     path: Path | str,
     *,
     text_encoder_folder: Path | str | None = None,
+    upsampler_file: Path | None = None,
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
     dtypes: Mapping[str, torch.dtype] | None = None,
@@ -107,6 +121,13 @@ def load_components(
         names = _matched(tensors, modules)
         for part, module in modules.items():
             tensors.fill(module, names[part], device=own_devices.get(part, device), dtype=own_dtypes.get(part, dtype))
+    if upsampler_file is not None:
+        components.upsampler = load_upsampler(
+            upsampler_file,
+            device=own_devices.get("upsampler", device),
+            dtype=own_dtypes.get("upsampler", dtype),
+        )
+        _check_upsampler(components.upsampler, config)
     return components
 
 
@@ -140,6 +161,12 @@ def _check_text_encoder(encoder: GemmaTextEncoder, config: LTX2Config) -> None:
             f"the checkpoint was made for a text encoder with {expected[0]} channels and {expected[1]} hidden states; "
             f"this one has {actual[0]} and {actual[1]}"
         )
+
+
+def _check_upsampler(upsampler: LatentUpsampler, config: LTX2Config) -> None:
+    expected, actual = config.video_vae.latent_channels, upsampler.config.in_channels
+    if actual != expected:
+        raise CheckpointError(f"the checkpoint's latents have {expected} channels, the upsampler is for {actual}")
 
 
 def _matched(file: TensorFile, modules: Mapping[str, nn.Module]) -> dict[str, dict[str, str]]:

@@ -44,13 +44,16 @@ class TensorFile:
         """Of the tensor ``key``."""
         return self.header.tensors[key].shape
 
-    def tensor(self, key: str, *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Tensor:
-        """The tensor, a copy, dequantised where the file has it in fp8. Raises CheckpointError for other types."""
+    def tensor(self, key: str, *, device: torch.device | str = "cpu", dtype: torch.dtype | None = None) -> Tensor:
+        """The tensor, a copy, in its own type where none is given, and dequantised where the file has it in fp8.
+
+        Raises CheckpointError for types that are neither.
+        """
         found = self.header.tensors[key].dtype
         if key in self.header.quantised:
             scale = self._tensors.get_tensor(weight_scale_key(key)).to(device)
             wide: Tensor = self._tensors.get_tensor(key).to(device=device, dtype=torch.float32)
-            return (wide * scale).to(dtype)
+            return (wide * scale).to(dtype or torch.float32)
         if found not in _FLOAT_DTYPES:
             raise CheckpointError(
                 f"{self.path}: {key} is {found}, expected {', '.join(_FLOAT_DTYPES)} or F8_E4M3 with a scale; "

@@ -18,18 +18,20 @@ from torch import Tensor, nn
 from fastvideo.models.ltx2.audio_vae import AudioVAE
 from fastvideo.models.ltx2.config import LTX2Config
 from fastvideo.models.ltx2.connectors import TextConnectors
-from fastvideo.models.ltx2.loader import TEXT_ENCODER_FOLDER, official_key
+from fastvideo.models.ltx2.loader import TEXT_ENCODER_FOLDER, UPSAMPLER_FOLDER, official_key
 from fastvideo.models.ltx2.rope import audio_positions, video_positions
 from fastvideo.models.ltx2.text_encoder import without_progress_bar
-from fastvideo.models.ltx2.tiny_metadata import TEXT_WIDTH, tiny_metadata
+from fastvideo.models.ltx2.tiny_metadata import TEXT_WIDTH, tiny_metadata, tiny_upsampler_metadata
 from fastvideo.models.ltx2.transformer import LTX2Transformer, LTX2TransformerConfig, ModalityInput
+from fastvideo.models.ltx2.upsampler import LatentUpsampler, LatentUpsamplerConfig
 from fastvideo.models.ltx2.video_vae import VideoVAE
 from fastvideo.models.ltx2.video_vae_blocks import DepthToSpaceUpsample
 from fastvideo.models.ltx2.vocoder import Vocoder
 
 CHECKPOINT_NAME = "tiny-ltx2.safetensors"
+UPSAMPLER_NAME = "tiny-ltx2-upsampler.safetensors"
 # A change of the builder's output gets a new number, and with it a new folder in the cache.
-TINY_REVISION = 2
+TINY_REVISION = 3
 
 _TEXT_LAYERS = 2
 _TEXT_TOKENS = 256
@@ -38,7 +40,8 @@ _SOUND_DEVIATION = 0.08
 
 
 def write_tiny_checkpoint(folder: Path, *, seed: int = 0, version: str = "2.0") -> Path:
-    """Writes the checkpoint and its ``text_encoder`` folder into ``folder``; returns the checkpoint's path.
+    """Writes the checkpoint, its ``text_encoder`` and its ``spatial_upscaler`` into ``folder``; returns the
+    checkpoint's path.
 
     The same seed and version give the same tensors.
     """
@@ -69,6 +72,7 @@ def write_tiny_checkpoint(folder: Path, *, seed: int = 0, version: str = "2.0") 
     file = folder / CHECKPOINT_NAME
     save_file(tensors, str(file), metadata=metadata)
     _write_text_encoder(folder / TEXT_ENCODER_FOLDER, generator)
+    _write_upsampler(folder / UPSAMPLER_FOLDER, video_vae, version, generator)
     return file
 
 
@@ -153,6 +157,28 @@ def _level_sound(audio_vae: AudioVAE, vocoder: Vocoder, generator: torch.Generat
     for name, module in vocoder.named_modules():
         if name.endswith("conv_post") and isinstance(module, nn.Conv1d):
             _scale_output(module, _output_of(module, lambda: vocoder(mel)), _SOUND_DEVIATION)
+
+
+def _write_upsampler(folder: Path, vae: VideoVAE, version: str, generator: torch.Generator) -> None:
+    """An upsampler whose latents have the statistics of those that it is given."""
+    metadata = tiny_upsampler_metadata(version)
+    config = LatentUpsamplerConfig.from_metadata(metadata, rational_resampler=version == "2.0")
+    upsampler = LatentUpsampler(config).eval()
+    statistics = vae.per_channel_statistics
+    with torch.no_grad():
+        for module in upsampler.modules():
+            if isinstance(module, nn.Conv2d | nn.Conv3d):
+                _randomise(module, generator)
+        latents = statistics.denormalize(torch.randn((1, vae.latent_channels, 4, 6, 6), generator=generator))
+        last = upsampler.final_conv
+        _scale_output(last, _output_of(last, lambda: upsampler(latents)), 1.0)
+        deviation = statistics.get_buffer("std-of-means")
+        last.weight *= deviation.view(-1, 1, 1, 1, 1)
+        assert last.bias is not None
+        last.bias.copy_(last.bias * deviation + statistics.get_buffer("mean-of-means"))
+    folder.mkdir(exist_ok=True)
+    tensors = {name: tensor.to(torch.bfloat16).contiguous() for name, tensor in upsampler.state_dict().items()}
+    save_file(tensors, str(folder / UPSAMPLER_NAME), metadata=metadata)
 
 
 def _output_of(layer: nn.Module, run: Callable[[], Tensor]) -> Tensor:

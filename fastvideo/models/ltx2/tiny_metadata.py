@@ -24,6 +24,22 @@ def tiny_metadata(version: str = "2.0") -> dict[str, str]:
     return {"config": json.dumps(config), "model_version": version}
 
 
+def tiny_upsampler_metadata(version: str = "2.0") -> dict[str, str]:
+    """Safetensors metadata of the upsampler of a tiny checkpoint."""
+    config = {
+        "_class_name": "LatentUpsampler",
+        "in_channels": 128,
+        "mid_channels": 32,
+        "num_blocks_per_stage": 1,
+        "dims": 3,
+        "spatial_upsample": True,
+        "temporal_upsample": False,
+        "spatial_scale": 2.0,
+        "rational_resampler": version == "2.0",
+    }
+    return {"config": json.dumps(config)}
+
+
 def _transformer_section(later: bool) -> dict[str, Any]:
     section: dict[str, Any] = {
         "num_layers": 2,

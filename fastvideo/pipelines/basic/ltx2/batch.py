@@ -46,6 +46,11 @@ class Stream:
         """Everything is to be made."""
         return cls(noise, torch.zeros_like(noise), torch.ones(noise.shape[:2], device=noise.device))
 
+    @classmethod
+    def noised(cls, latents: Tensor, noise: Tensor, sigma: float) -> Stream:
+        """Everything is to be made from ``latents`` with noise of level ``sigma``: (1 - sigma) x + sigma noise."""
+        return cls.of_noise(torch.lerp(latents, noise, sigma))
+
     def keep(self, tokens: slice, clean: Tensor, mask: float) -> None:
         """Put ``clean`` [1, n, C] at ``tokens``, the part ``mask`` of it made anew: x = clean + m (noise - clean)."""
         self.clean[:, tokens] = clean
@@ -66,7 +71,8 @@ class LTX2Batch:
     noise: NoiseSource
     negative_prompt: str = ""
     text_tokens: int | None = None
-    image: Frames | None = None
+    # The first frame at the size of each stage.
+    images: tuple[Frames, ...] = ()
     state: LTX2ContinuationState | None = None
     cancel: CancellationToken = field(default_factory=CancellationToken)
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import torch
 
+from fastvideo.api.errors import ConfigValidationError
 from fastvideo.api.schema import GeneratorConfig, GpuPoolConfig
-from fastvideo.models.ltx2.loader import load_components
+from fastvideo.models.ltx2.loader import UPSAMPLER_FOLDER, checkpoint_file, load_components
 from fastvideo.pipelines.basic.ltx2.pipeline import LTX2Pipeline
 from fastvideo.pipelines.basic.ltx2.pipeline_configs import LTX2T2VConfig, Precision
 from fastvideo.pipelines.basic.ltx2.placement import Placement, offloaded_parts
@@ -28,9 +29,11 @@ def build_pipeline(
     pipeline_config = LTX2T2VConfig.of(config)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     offloaded = offloaded_parts(config.engine.offload) if device.type != "cpu" else frozenset()
+    refines = recipe is not None and recipe.refines
     components = load_components(
         checkpoint,
         text_encoder_folder=config.pipeline.components.text_encoder_weights,
+        upsampler_file=upsampler_file(checkpoint, config.pipeline.components.upsampler_weights) if refines else None,
         device=device,
         dtype=torch.float32,
         dtypes=part_dtypes(pipeline_config) if device.type != "cpu" else None,
@@ -42,6 +45,23 @@ def build_pipeline(
     return LTX2Pipeline(components, pipeline_config, recipe=recipe, settings=settings, placement=placement)
 
 
+def upsampler_file(checkpoint: Path, named: str | None) -> Path:
+    """The named upsampler, or the only one in the folder ``spatial_upscaler`` beside the checkpoint. Raises
+    ConfigValidationError when there is neither."""
+    if named is not None:
+        return Path(named).expanduser()
+    folder = checkpoint_file(checkpoint).parent / UPSAMPLER_FOLDER
+    files = sorted(folder.glob("*.safetensors"))
+    if len(files) != 1:
+        found = ", ".join(file.name for file in files[:5]) or "none"
+        raise ConfigValidationError(
+            "pipeline.components.upsampler_weights",
+            f"the refine stage needs a latent upsampler: name its .safetensors file here, or put it into {folder} "
+            f"(found there: {found})",
+        )
+    return files[0]
+
+
 def part_dtypes(config: LTX2T2VConfig) -> dict[str, torch.dtype]:
     """The type in which each part computes on an accelerator; the vocoder always computes in float32."""
     return {
@@ -50,4 +70,5 @@ def part_dtypes(config: LTX2T2VConfig) -> dict[str, torch.dtype]:
         "transformer": _DTYPES[config.dit_precision],
         "video_vae": _DTYPES[config.vae_precision],
         "audio_vae": _DTYPES[config.audio_decoder_precision],
+        "upsampler": _DTYPES[config.upsampler_precision],
     }

@@ -10,13 +10,20 @@ from fastvideo.pipelines.basic.ltx2.guidance import Guidance
 @dataclass(frozen=True)
 class DenoisePlan:
     """One way down the noise levels ``sigmas`` at ``height`` x ``width`` px; ``name`` is the stage's in events, timings
-    and overrides."""
+    and overrides.
+
+    A first frame goes through H.264 at ``image_crf``. With ``add_noise`` what the stage starts from gets noise of the
+    first level. ``position_offset_s`` replaces the segment's own time from its sound's beginning to its picture's.
+    """
 
     name: str
     height: int
     width: int
     sigmas: tuple[float, ...]
     guidance: Guidance = field(default_factory=Guidance)
+    image_crf: int = 0
+    add_noise: bool = True
+    position_offset_s: float | None = None
 
     @property
     def steps(self) -> int:

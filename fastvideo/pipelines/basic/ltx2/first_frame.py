@@ -16,20 +16,20 @@ _FORMATS = ("PNG", "JPEG", "WEBP")
 _MAX_PIXELS = 50_000_000
 
 
-def load_first_frame(source: str | Path | Image.Image, *, height: int, width: int) -> Frames:
-    """A PNG, JPEG or WebP file of this machine, or a PIL image, as a frame uint8 [height, width, 3].
+def load_pixels(source: str | Path | Image.Image) -> Frames:
+    """A PNG, JPEG or WebP file of this machine, or a PIL image, as uint8 [H, W, 3].
 
-    Scaled to cover the frame, then cut in the middle. Raises ImageInvalid for anything unreadable or enormous.
+    Raises ImageInvalid for anything unreadable or enormous.
     """
     if isinstance(source, Image.Image):
-        return fit(_rgb(source), height=height, width=width)
+        return _rgb(source)
     try:
         with Image.open(source, formats=_FORMATS) as image:
             if image.width * image.height > _MAX_PIXELS:
                 raise ImageInvalid(
                     f"the initial image has {image.width}x{image.height} pixels; at most {_MAX_PIXELS} are accepted"
                 )
-            return fit(_rgb(image), height=height, width=width)
+            return _rgb(image)
     except ImageInvalid:
         raise
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
@@ -39,6 +39,8 @@ def load_first_frame(source: str | Path | Image.Image, *, height: int, width: in
 def fit(pixels: Frames, *, height: int, width: int) -> Frames:
     """Cover ``height`` x ``width``, bilinear and without smoothing as in training, and cut out the middle."""
     source_height, source_width = pixels.shape[:2]
+    if (source_height, source_width) == (height, width):
+        return pixels
     scale = max(height / source_height, width / source_width)
     covered = (max(height, -int(-source_height * scale // 1)), max(width, -int(-source_width * scale // 1)))
     tensor = torch.from_numpy(pixels).permute(2, 0, 1).unsqueeze(0).float()

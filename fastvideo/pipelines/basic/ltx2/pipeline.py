@@ -39,6 +39,7 @@ from fastvideo.pipelines.basic.ltx2.stages import (
     LTX2DenoisingStage,
     LTX2LatentPreparationStage,
     LTX2TextEncodingStage,
+    LTX2UpsampleStage,
     LTX2VideoDecodingStage,
 )
 from fastvideo.pipelines.basic.ltx2.stages.tokens import tokens_to_audio
@@ -80,6 +81,9 @@ class LTX2Pipeline:
         self.denoise = LTX2DenoisingStage(
             components.transformer, spatial_scale=video.spatial_scale, temporal_scale=video.temporal_scale
         )
+        self.upsample = (
+            None if components.upsampler is None else LTX2UpsampleStage(components.upsampler, components.video_vae)
+        )
         self.decode_audio = LTX2AudioDecodingStage(components.audio_vae, components.vocoder)
         self.decode_video = LTX2VideoDecodingStage(components.video_vae)
 
@@ -90,7 +94,8 @@ class LTX2Pipeline:
     def stream(
         self, request: GenerationRequest, *, cancel: CancellationToken | None = None
     ) -> Generator[VideoEvent, None, None]:
-        """Progress 0, then one per step; then partials with new frames only; then one Final, with the state if asked.
+        """Progress 0, then one per step of all stages; then partials with new frames only; then one Final, with the
+        state if asked.
 
         The first partial carries the segment's sound. Raises what :meth:`batch` does, and GenerationCancelled within
         one step or chunk.
@@ -101,14 +106,14 @@ class LTX2Pipeline:
 
         with watch.timing("text"), self._placement.using("text_encoder", "connectors"):
             self.encode_text(batch, self._config)
-        with watch.timing("denoise"):
-            self.prepare_latents(batch, self._config)
-            if batch.state is not None or batch.image is not None:
-                with self._placement.using("video_vae"):
-                    self.condition(batch, self._config)
-        with self._placement.using("transformer"), self.denoise.verifying(batch, self._config):
-            for step in watch.timing_each("denoise", self.denoise.steps(batch)):
-                yield VideoProgressEvent(step, batch.steps)
+        done = 0
+        for stage in batch.stages:
+            with watch.timing(stage.name):
+                self._begin_stage(batch, done)
+            with self._placement.using("transformer"), self.denoise.verifying(batch, self._config):
+                for step in watch.timing_each(stage.name, self.denoise.steps(batch)):
+                    yield VideoProgressEvent(done + step, batch.steps, stage.name)
+            done += stage.steps
 
         with watch.timing("decode"), self._placement.using("audio_vae", "vocoder"):
             self.decode_audio(batch, self._config)
@@ -143,6 +148,18 @@ class LTX2Pipeline:
                 extra=metadata,
             ),
         )
+
+    def _begin_stage(self, batch: LTX2Batch, done: int) -> None:
+        """The latents that a denoising stage starts from: noise, or what the stage before it made, upsampled."""
+        if done == 0:
+            self.prepare_latents(batch, self._config)
+        else:
+            assert self.upsample is not None
+            with self._placement.using("upsampler", "video_vae"):
+                self.upsample(batch, self._config)
+        if batch.state is not None or batch.images:
+            with self._placement.using("video_vae"):
+                self.condition(batch, self._config)
 
     def _new_frames(self, batch: LTX2Batch, tail: deque[Frames]) -> Iterator[Frames]:
         """Chunks of frames between overlap and tail; ``tail`` is left with the last frames before the end."""

@@ -23,6 +23,7 @@ class LTX2T2VConfig:
     vae_precision: Precision = "bf16"
     text_encoder_precisions: tuple[Precision, ...] = ("bf16",)
     audio_decoder_precision: Precision = "bf16"
+    upsampler_precision: Precision = "fp32"
     vae_tiling: bool = True
     is_causal: bool = False
     enable_stage_verification: bool = True

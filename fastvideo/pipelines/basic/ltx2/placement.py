@@ -32,7 +32,7 @@ class Placement:
     ) -> None:
         self.device = str(device)
         self._visitors: dict[str, list[_Place]] = {}
-        for name in offloaded if device.type != "cpu" else ():
+        for name in set(offloaded) & modules.keys() if device.type != "cpu" else ():
             self._visitors[name] = _at_home(modules[name], pinned)
 
     @contextmanager
@@ -57,6 +57,7 @@ def offloaded_parts(offload: OffloadConfig) -> frozenset[str]:
         "video_vae": offload.vae,
         "audio_vae": offload.vae,
         "vocoder": offload.vae,
+        "upsampler": offload.vae,
     }
     return frozenset(name for name, moves in parts.items() if moves)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from types import MappingProxyType
+from typing import Any
 
-from fastvideo.api.errors import ConfigValidationError
 from fastvideo.api.presets import InferencePreset, PresetStageSpec, get_preset, register_preset
-from fastvideo.pipelines.basic.ltx2.stage_overrides import GUIDANCE_SCALES
+from fastvideo.pipelines.basic.ltx2.stage_overrides import GUIDANCE_SCALES, REFINE, refine_preset_override
 
 LTX2_FAMILY = "ltx2"
 
@@ -21,12 +21,12 @@ _DENOISE = PresetStageSpec(
     name="denoise",
     kind="denoise",
     description="Picture and sound together, from noise to latents.",
-    allowed_overrides=frozenset({"num_inference_steps", "guidance_scale"}),
+    allowed_overrides=frozenset({"num_inference_steps", "guidance_scale", "image_crf"}),
 )
-_GUIDED_DENOISE = replace(_DENOISE, allowed_overrides=frozenset({"num_inference_steps", *GUIDANCE_SCALES}))
+_GUIDED_DENOISE = replace(_DENOISE, allowed_overrides=frozenset({"num_inference_steps", "image_crf", *GUIDANCE_SCALES}))
 _REFINE = PresetStageSpec(
-    name="refine",
-    kind="refine",
+    name=REFINE,
+    kind=REFINE,
     description="The same at twice the size, from half noise.",
     allowed_overrides=frozenset({"num_inference_steps", "guidance_scale", "image_crf", "video_position_offset_sec"}),
 )
@@ -39,7 +39,11 @@ _GUIDED = _CLIP | {
     "guidance_rescale": 0.7,
     "negative_prompt": _NEGATIVE_PROMPT,
 }
-_GUIDED_STAGES = {"denoise": {"audio_guidance_scale": 7.0, "stg_scale": 1.0, "modality_scale": 3.0}}
+# What official pipelines take first frames through, so that they look like those of the training videos.
+_IMAGE_CRF = {"image_crf": 33}
+_STAGES = {"denoise": _IMAGE_CRF}
+_REFINE_STAGE = {"refine": {"num_inference_steps": 2, "guidance_scale": 1.0, **_IMAGE_CRF}}
+_GUIDED_STAGES = {"denoise": {**_IMAGE_CRF, "audio_guidance_scale": 7.0, "stg_scale": 1.0, "modality_scale": 3.0}}
 _DISTILLED = _CLIP | {
     "height": 1024,
     "width": 1536,
@@ -77,6 +81,7 @@ LTX2_PRESETS = (
         workload_type="t2v",
         stage_schemas=(_DENOISE,),
         defaults=_DISTILLED,
+        stage_defaults=_STAGES,
     ),
     InferencePreset(
         name="ltx2_two_stage",
@@ -86,7 +91,7 @@ LTX2_PRESETS = (
         workload_type="t2v",
         stage_schemas=(_DENOISE, _REFINE),
         defaults=_DISTILLED,
-        stage_defaults={"refine": {"num_inference_steps": 2, "guidance_scale": 1.0}},
+        stage_defaults={**_STAGES, **_REFINE_STAGE},
     ),
     InferencePreset(
         name="ltx2_embedded",
@@ -106,13 +111,6 @@ LTX2_PRESETS = (
         stage_schemas=(_DENOISE,),
         defaults=_DISTILLED | {"height": 256, "width": 256, "num_inference_steps": 4},
     ),
-)
-
-# Known by name, so that a client's choice is understood, but not run by this pipeline.
-_NOT_RUN = MappingProxyType(
-    {
-        "ltx2_two_stage": "this pipeline has one stage and no latent upsampler",
-    }
 )
 
 # The first that occurs in the name of a checkpoint; the most specific first.
@@ -135,17 +133,21 @@ def preset_name_for(model_path: str) -> str | None:
     return next((preset for part, preset in _BY_NAME if part in name), None)
 
 
-def select_preset(model_path: str, name: str | None, version: int | None = None) -> InferencePreset:
+def select_preset(
+    model_path: str, name: str | None, version: int | None = None, overrides: Mapping[str, Any] | None = None
+) -> InferencePreset:
     """The preset to run: the named one, or the one of the model path, or ``ltx2_distilled``.
 
-    Raises PresetUnknown for a name of no LTX-2 preset, ConfigValidationError for one that this pipeline does not run.
+    ``overrides`` are ``pipeline.preset_overrides``: they can take the refine stage away from a preset, or give one to
+    it. Raises PresetUnknown for a name of no LTX-2 preset, ConfigValidationError for overrides of no stage.
     """
-    chosen = name or preset_name_for(model_path) or "ltx2_distilled"
-    preset = get_preset(chosen, LTX2_FAMILY, version)
-    reason = _NOT_RUN.get(chosen)
-    if reason is not None:
-        origin = "" if name else f" (selected by the name of {model_path})"
-        raise ConfigValidationError(
-            "pipeline.preset", f"{chosen!r}{origin} is not offered: {reason}; choose 'ltx2_distilled'"
+    preset = get_preset(name or preset_name_for(model_path) or "ltx2_distilled", LTX2_FAMILY, version)
+    enabled = refine_preset_override(overrides or {}).enabled
+    others = tuple(stage for stage in preset.stage_schemas if stage.name != REFINE)
+    if enabled is False:
+        return replace(preset, stage_schemas=others)
+    if enabled and others == preset.stage_schemas:
+        return replace(
+            preset, stage_schemas=(*others, _REFINE), stage_defaults={**preset.stage_defaults, **_REFINE_STAGE}
         )
     return preset

@@ -7,19 +7,32 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fastvideo.api.presets import InferencePreset
+from fastvideo.pipelines.basic.ltx2.stage_overrides import REFINE, refine_preset_override
 
 
 @dataclass(frozen=True)
 class LTX2Recipe:
     """``guided``: for a model as trained, with its shifted schedule and guidance; otherwise for a distilled one, with
-    the distilled list of noise levels. ``stage_values``: what each stage takes where a request does not override it.
+    the distilled list of noise levels. ``refines``: the first stage is made at half the size, upsampled, given noise
+    again (``add_noise``) and refined. ``stage_values``: what each stage takes where a request does not override it.
     """
 
     guided: bool = False
+    refines: bool = False
+    add_noise: bool = True
     stage_values: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, preset: InferencePreset) -> LTX2Recipe:
-        """The recipe of a preset; one that guides says so with guidance among its stage's defaults."""
-        denoise = preset.stage_defaults.get("denoise", {})
-        return cls(guided="stg_scale" in denoise, stage_values=preset.stage_defaults)
+    def of(cls, preset: InferencePreset, overrides: Mapping[str, Any] | None = None) -> LTX2Recipe:
+        """The recipe of a selected preset; ``overrides`` are ``pipeline.preset_overrides``. Raises
+        ConfigValidationError.
+
+        A preset that guides says so with guidance among its stage's defaults.
+        """
+        refine = refine_preset_override(overrides or {})
+        return cls(
+            guided="stg_scale" in preset.stage_defaults.get("denoise", {}),
+            refines=any(stage.name == REFINE for stage in preset.stage_schemas),
+            add_noise=refine.add_noise is not False,
+            stage_values=preset.stage_defaults,
+        )

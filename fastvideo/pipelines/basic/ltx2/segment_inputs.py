@@ -9,11 +9,12 @@ from PIL import Image
 from fastvideo.api.cancellation import CancellationToken
 from fastvideo.api.errors import ConfigValidationError, StateInvalid
 from fastvideo.api.schema import GenerationRequest, GpuPoolConfig
-from fastvideo.pipelines.basic.ltx2.batch import LTX2Batch, seeded_noise
+from fastvideo.pipelines.basic.ltx2.batch import Frames, LTX2Batch, seeded_noise
 from fastvideo.pipelines.basic.ltx2.continuation import LTX2ContinuationState
 from fastvideo.pipelines.basic.ltx2.denoise_plan import DenoisePlan
-from fastvideo.pipelines.basic.ltx2.first_frame import load_first_frame
+from fastvideo.pipelines.basic.ltx2.first_frame import fit, load_pixels
 from fastvideo.pipelines.basic.ltx2.guidance import Guidance, StreamGuidance
+from fastvideo.pipelines.basic.ltx2.image_compression import compressed
 from fastvideo.pipelines.basic.ltx2.recipe import LTX2Recipe
 from fastvideo.pipelines.basic.ltx2.segment_plan import (
     AUDIO_LATENTS_PER_SECOND,
@@ -23,13 +24,15 @@ from fastvideo.pipelines.basic.ltx2.segment_plan import (
     latents_of_frames,
     rounded_frames,
 )
-from fastvideo.pipelines.basic.ltx2.sigmas import schedule
-from fastvideo.pipelines.basic.ltx2.stage_overrides import GUIDANCE_SCALES, denoise_override
+from fastvideo.pipelines.basic.ltx2.sigmas import REFINE_SIGMAS, refine_sigmas, schedule
+from fastvideo.pipelines.basic.ltx2.stage_overrides import REFINE, denoise_override, refine_override
 from fastvideo.pipelines.basic.ltx2.support import UNGUIDED
 
 # In a state's metadata: the rate its numbers of frames refer to, and the frames emitted in the stream so far.
 FPS_KEY = "fps"
 STREAM_FRAMES_KEY = "stream_frames"
+# The refine stage works at this many times the height and width of the first.
+UPSAMPLING = 2
 _MAX_STREAM_FRAMES = 2**53
 # The span that the model was trained on; it also bounds how much work a state can ask for.
 _MAX_CONTEXT_S = 20.0
@@ -85,22 +88,24 @@ def make_batch(
     sampling = request.sampling
     if not isinstance(request.prompt, str):
         raise ConfigValidationError("prompt", f"expected one prompt, got {type(request.prompt).__name__}")
+    recipe = recipe or LTX2Recipe()
     for name, size_px in (("height", sampling.height), ("width", sampling.width)):
-        _check_size(f"sampling.{name}", size_px, geometry.spatial_scale)
+        _check_size(f"sampling.{name}", size_px, geometry.spatial_scale * (UPSAMPLING if recipe.refines else 1))
     state = None if request.state is None else _read_state(request)
     source = _image_source(request)
     if state is not None and source is not None:
         raise ConfigValidationError(
             "inputs.image_path", "an initial image begins a stream, and this request continues one"
         )
+    stages = _stages(request, recipe)
     return LTX2Batch(
         prompt=request.prompt,
         plan=_plan(request, state, end_offset=settings.end_offset_frames if request.output.return_state else 0),
-        stages=(_denoise_plan(request, recipe or LTX2Recipe()),),
+        stages=stages,
         negative_prompt=request.negative_prompt or "",
         noise=seeded_noise(sampling.seed + (0 if state is None else state.segment_index + 1)),
         text_tokens=_text_tokens(sampling.max_sequence_length, geometry),
-        image=None if source is None else load_first_frame(source, height=sampling.height, width=sampling.width),
+        images=() if source is None else _images(source, stages),
         state=state,
         cancel=cancel,
     )
@@ -123,30 +128,55 @@ def _text_tokens(asked: int | None, geometry: ModelGeometry) -> int | None:
     return asked
 
 
-def _denoise_plan(request: GenerationRequest, recipe: LTX2Recipe) -> DenoisePlan:
+def _stages(request: GenerationRequest, recipe: LTX2Recipe) -> tuple[DenoisePlan, ...]:
+    sampling = request.sampling
+    size = {"height": sampling.height, "width": sampling.width}
+    if not recipe.refines:
+        return (_denoise_plan(request, recipe, **size),)
+    given = request.stage_overrides.get(REFINE, {})
+    values = refine_override({**recipe.stage_values.get(REFINE, {}), **given})
+    refine = DenoisePlan(
+        REFINE,
+        **size,
+        sigmas=refine_sigmas(values.num_inference_steps or len(REFINE_SIGMAS) - 1),
+        image_crf=values.image_crf or 0,
+        add_noise=recipe.add_noise,
+        position_offset_s=values.video_position_offset_sec,
+    )
+    half = {name: size_px // UPSAMPLING for name, size_px in size.items()}
+    return (_denoise_plan(request, recipe, **half), refine)
+
+
+def _denoise_plan(request: GenerationRequest, recipe: LTX2Recipe, *, height: int, width: int) -> DenoisePlan:
     sampling = request.sampling
     given = request.stage_overrides.get("denoise", {})
     values = denoise_override({**recipe.stage_values.get("denoise", {}), **given})
     steps = values.num_inference_steps or sampling.num_inference_steps
-    video_cfg = sampling.guidance_scale if values.guidance_scale is None else values.guidance_scale
-    if not recipe.guided:
-        for name in GUIDANCE_SCALES:
-            if getattr(values, name) not in (None, 1.0):
-                raise ConfigValidationError(f"stage_overrides.denoise.{name}", f"only 1.0 is supported ({UNGUIDED})")
-        return DenoisePlan("denoise", sampling.height, sampling.width, schedule(steps, sampling.sigmas))
-    shared = {
-        "stg": values.stg_scale or 0.0,
-        "modality": 1.0 if values.modality_scale is None else values.modality_scale,
-        "rescale": sampling.guidance_rescale,
-    }
-    audio_cfg = video_cfg if values.audio_guidance_scale is None else values.audio_guidance_scale
+    guidance = Guidance()
+    if recipe.guided:
+        video_cfg = sampling.guidance_scale if values.guidance_scale is None else values.guidance_scale
+        shared = {
+            "stg": values.stg_scale or 0.0,
+            "modality": 1.0 if values.modality_scale is None else values.modality_scale,
+            "rescale": sampling.guidance_rescale,
+        }
+        audio_cfg = video_cfg if values.audio_guidance_scale is None else values.audio_guidance_scale
+        guidance = Guidance(StreamGuidance(cfg=video_cfg, **shared), StreamGuidance(cfg=audio_cfg, **shared))
+    elif values.guidance_scale not in (None, 1.0):
+        raise ConfigValidationError("stage_overrides.denoise.guidance_scale", f"only 1.0 is supported ({UNGUIDED})")
     return DenoisePlan(
         "denoise",
-        sampling.height,
-        sampling.width,
-        schedule(steps, sampling.sigmas, distilled=False),
-        Guidance(StreamGuidance(cfg=video_cfg, **shared), StreamGuidance(cfg=audio_cfg, **shared)),
+        height,
+        width,
+        schedule(steps, sampling.sigmas, distilled=not recipe.guided),
+        guidance,
+        image_crf=values.image_crf or 0,
     )
+
+
+def _images(source: str | Image.Image, stages: tuple[DenoisePlan, ...]) -> tuple[Frames, ...]:
+    pixels = load_pixels(source)
+    return tuple(compressed(fit(pixels, height=s.height, width=s.width), s.image_crf) for s in stages)
 
 
 def _image_source(request: GenerationRequest) -> str | Image.Image | None:

@@ -9,6 +9,8 @@ from itertools import combinations, pairwise
 from fastvideo.api.errors import ConfigValidationError
 
 DISTILLED_SIGMAS = (1.0, 0.99375, 0.9875, 0.98125, 0.975, 0.909375, 0.725, 0.421875, 0.0)
+# The refine stage starts from noise of 0.909375; two steps leave out the level in the middle.
+REFINE_SIGMAS = (0.909375, 0.725, 0.421875, 0.0)
 MAX_DISTILLED_STEPS = len(DISTILLED_SIGMAS) - 1
 
 # The shift that the official one- and two-stage pipelines use whatever the clip's size: that of 4096 tokens.
@@ -47,6 +49,11 @@ def distilled_sigmas(steps: int) -> tuple[float, ...]:
     last = MAX_DISTILLED_STEPS
     chosen = min(((0, *middle, last) for middle in combinations(range(1, last), steps - 1)), key=cost)
     return tuple(DISTILLED_SIGMAS[index] for index in chosen)
+
+
+def refine_sigmas(steps: int) -> tuple[float, ...]:
+    """The levels of the refine stage in 3 or 2 steps."""
+    return REFINE_SIGMAS if steps == len(REFINE_SIGMAS) - 1 else (REFINE_SIGMAS[0], *REFINE_SIGMAS[2:])
 
 
 def shifted_sigmas(steps: int) -> tuple[float, ...]:

@@ -10,12 +10,16 @@ from fastvideo.api.errors import ConfigValidationError
 from fastvideo.api.parser import parse_config
 
 _STRICT: dict[str, Any] = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
+REFINE = "refine"
 REFINE_STEPS = (2, 3)
 # Of the denoise stage: one scale for each weaker prediction, and the picture's and the sound's apart for the prompt.
 GUIDANCE_SCALES = ("guidance_scale", "audio_guidance_scale", "stg_scale", "modality_scale")
 _BOUNDS: Mapping[str, tuple[float, float]] = {
     "num_inference_steps": (1, 100),
     **dict.fromkeys(GUIDANCE_SCALES, (0, 50)),
+    "image_crf": (0, 51),
+    # Up to the span that the model was trained on.
+    "video_position_offset_sec": (0, 20),
 }
 T = TypeVar("T")
 
@@ -33,6 +37,7 @@ class LTX2DenoiseStageOverride:
     audio_guidance_scale: float | None = None
     stg_scale: float | None = None
     modality_scale: float | None = None
+    image_crf: int | None = None
 
 
 @dataclass
@@ -47,7 +52,11 @@ class LTX2RefinePresetOverride:
 
 @dataclass
 class LTX2RefineStageOverride:
-    """Per request, under ``stage_overrides.refine``. Raises ValueError for steps other than 2 or 3."""
+    """Per request, under ``stage_overrides.refine``. Raises ValueError for steps other than 2 or 3.
+
+    ``image_crf``: H.264 quality that a first frame is taken through, 0 for none; ``video_position_offset_sec``: how
+    long before the picture the sound begins, in place of what the state says.
+    """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
 
@@ -66,9 +75,20 @@ def denoise_override(values: Mapping[str, Any]) -> LTX2DenoiseStageOverride:
     return _bounded(LTX2DenoiseStageOverride, values, "stage_overrides.denoise")
 
 
-def _bounded(kind: type[T], values: Mapping[str, Any], path: str) -> T:
+def refine_override(values: Mapping[str, Any]) -> LTX2RefineStageOverride:
+    """Typed and within bounds. Raises ConfigValidationError with the path ``stage_overrides.refine.<key>``."""
+    typed = _bounded(LTX2RefineStageOverride, values, f"stage_overrides.{REFINE}")
+    if typed.guidance_scale not in (None, 1.0):
+        raise ConfigValidationError(
+            f"stage_overrides.{REFINE}.guidance_scale",
+            f"the refine stage is not guided; only 1.0, got {typed.guidance_scale}",
+        )
+    return typed
+
+
+def _bounded(kind: type[T], values: Any, path: str) -> T:
     try:
-        typed = parse_config(kind, dict(values))
+        typed = parse_config(kind, dict(values) if isinstance(values, Mapping) else values)
     except ConfigValidationError as error:
         raise ConfigValidationError(f"{path}.{error.path}" if error.path else path, error.message) from error
     for name, (lowest, highest) in _BOUNDS.items():
@@ -93,15 +113,11 @@ def refine_stage_override_fields() -> frozenset[str]:
     return frozenset(spec.name for spec in fields(LTX2RefineStageOverride))
 
 
-def check_preset_overrides(overrides: Mapping[str, Any]) -> None:
-    """Accept what leaves the one-stage pipeline as it is; raise ConfigValidationError for everything else."""
-    for name, raw in overrides.items():
-        path = f"pipeline.preset_overrides.{name}"
-        if name != "refine":
-            raise ConfigValidationError(path, "no such stage to override; known: refine")
-        try:
-            refine = parse_config(LTX2RefinePresetOverride, raw)
-        except ConfigValidationError as error:
-            raise ConfigValidationError(f"{path}.{error.path}" if error.path else path, error.message) from error
-        if refine.enabled:
-            raise ConfigValidationError(f"{path}.enabled", "this pipeline has one stage and does not refine")
+def refine_preset_override(overrides: Mapping[str, Any]) -> LTX2RefinePresetOverride:
+    """What ``pipeline.preset_overrides`` says. Raises ConfigValidationError with the path, for any other stage too."""
+    for name in overrides:
+        if name != REFINE:
+            raise ConfigValidationError(
+                f"pipeline.preset_overrides.{name}", f"no such stage to override; known: {REFINE}"
+            )
+    return _bounded(LTX2RefinePresetOverride, overrides.get(REFINE, {}), f"pipeline.preset_overrides.{REFINE}")

@@ -9,15 +9,18 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from fastvideo.api.errors import ConfigValidationError
+from fastvideo.api.presets import InferencePreset
 from fastvideo.api.schema import GenerationRequest, GeneratorConfig
 from fastvideo.api.support import refuse_unsupported
-from fastvideo.pipelines.basic.ltx2.stage_overrides import check_preset_overrides
+from fastvideo.pipelines.basic.ltx2.stage_overrides import REFINE
 
 _ONE_DEVICE = "the model runs on one device"
 _COMPILE = "the model runs uncompiled"
 _LOCAL = "models are local files, and nothing is fetched"
-_ONE_STAGE = "this pipeline has one stage"
-_WHOLE_CHECKPOINT = "all parts come from the checkpoint; only the text encoder has a place of its own"
+_ONE_STAGE = "both stages run in one request, and the second makes the size that sampling asks for"
+_WHOLE_CHECKPOINT = (
+    "all parts come from the checkpoint; only the text encoder and the upsampler have places of their own"
+)
 _GUIDANCE = "guidance is set by guidance_scale, guidance_rescale and stage_overrides.denoise"
 UNGUIDED = "distilled models are sampled without guidance"
 _NO_SUCH_INPUT = "LTX-2 takes a prompt, a first frame and a state"
@@ -52,7 +55,6 @@ GENERATOR_REASONS: Mapping[str, str] = {
     "pipeline.components.transformer_weights": _WHOLE_CHECKPOINT,
     "pipeline.components.transformer_2_weights": _WHOLE_CHECKPOINT,
     "pipeline.components.vae_weights": _WHOLE_CHECKPOINT,
-    "pipeline.components.upsampler_weights": _ONE_STAGE,
     "pipeline.components.lora_path": "LoRA weights are not applied",
     "pipeline.components.override_pipeline_cls_name": "there is one LTX-2 pipeline",
     "pipeline.components.override_transformer_cls_name": "there is one LTX-2 transformer",
@@ -107,7 +109,15 @@ def check_generator_config(config: GeneratorConfig) -> None:
         raise ConfigValidationError(
             "pipeline.workload_type", f"expected t2v or i2v for LTX-2, got {config.pipeline.workload_type}"
         )
-    check_preset_overrides(config.pipeline.preset_overrides)
+
+
+def check_selection(config: GeneratorConfig, preset: InferencePreset) -> None:
+    """Raise ConfigValidationError for weights that the selected preset has no stage for."""
+    if config.pipeline.components.upsampler_weights and all(stage.name != REFINE for stage in preset.stage_schemas):
+        raise ConfigValidationError(
+            "pipeline.components.upsampler_weights",
+            f"{preset.name!r} has one stage; choose 'ltx2_two_stage', or set pipeline.preset_overrides.refine.enabled",
+        )
 
 
 def check_request(request: GenerationRequest, *, guided: bool = False) -> None:

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from fastvideo.api.errors import ImageInvalid
-from fastvideo.pipelines.basic.ltx2.first_frame import fit, load_first_frame
+from fastvideo.pipelines.basic.ltx2.first_frame import fit, load_pixels
 
 
 def gradient(height: int, width: int) -> np.ndarray:
@@ -33,7 +33,7 @@ def test_a_picture_covers_the_frame_and_is_cut_in_the_middle(height: int, width:
 def test_files_of_each_kind_are_read(tmp_path: Path, suffix: str) -> None:
     file = tmp_path / f"picture.{suffix}"
     Image.new("RGBA" if suffix != "jpg" else "RGB", (40, 40), (200, 100, 50)).save(file)
-    frame = load_first_frame(str(file), height=32, width=32)
+    frame = fit(load_pixels(str(file)), height=32, width=32)
     assert np.abs(frame.astype(int) - (200, 100, 50)).max() < 6
 
 
@@ -44,7 +44,7 @@ def test_a_turned_photo_is_turned_back(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     picture.save(file, exif=exif, quality=95)
-    frame = load_first_frame(str(file), height=64, width=32)
+    frame = fit(load_pixels(str(file)), height=64, width=32)
     assert frame[8, 16, 2] > 200
     assert frame[56, 16, 0] > 200
 
@@ -54,16 +54,16 @@ def test_what_is_no_picture_is_an_image_error(tmp_path: Path, content: bytes) ->
     file = tmp_path / "picture.png"
     file.write_bytes(content)
     with pytest.raises(ImageInvalid):
-        load_first_frame(str(file), height=32, width=32)
+        fit(load_pixels(str(file)), height=32, width=32)
 
 
 def test_a_missing_file_is_an_image_error(tmp_path: Path) -> None:
     with pytest.raises(ImageInvalid):
-        load_first_frame(str(tmp_path / "none.png"), height=32, width=32)
+        fit(load_pixels(str(tmp_path / "none.png")), height=32, width=32)
 
 
 def test_an_enormous_picture_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
     file = tmp_path / "picture.png"
     Image.new("1", (8000, 8000)).save(file)
     with pytest.raises(ImageInvalid, match="8000x8000"):
-        load_first_frame(str(file), height=32, width=32)
+        fit(load_pixels(str(file)), height=32, width=32)

@@ -57,8 +57,8 @@ def test_without_an_accelerator_nothing_moves() -> None:
 @pytest.mark.parametrize(
     ("kept", "parts"),
     [
-        ({"dit", "dit_layerwise"}, {"text_encoder", "connectors", "video_vae", "audio_vae", "vocoder"}),
-        ({"dit"}, {"transformer", "text_encoder", "connectors", "video_vae", "audio_vae", "vocoder"}),
+        ({"dit", "dit_layerwise"}, {"text_encoder", "connectors", "video_vae", "audio_vae", "vocoder", "upsampler"}),
+        ({"dit"}, {"transformer", "text_encoder", "connectors", "video_vae", "audio_vae", "vocoder", "upsampler"}),
         ({"dit", "dit_layerwise", "text_encoder", "vae"}, set()),
     ],
 )

@@ -32,11 +32,38 @@ def test_a_named_preset_wins_over_the_path_and_an_unnamed_model_is_distilled() -
     assert select_preset("model.safetensors", None).name == "ltx2_distilled"
 
 
-@pytest.mark.parametrize("name", ["ltx2_two_stage"])
-def test_a_preset_that_this_pipeline_does_not_run_is_refused_with_a_way_out(name: str) -> None:
-    with pytest.raises(ConfigValidationError, match="choose 'ltx2_distilled'") as caught:
-        select_preset("tiny:?seed=0", name)
-    assert caught.value.path == "pipeline.preset"
+def test_the_two_stage_preset_refines_in_two_steps() -> None:
+    preset = select_preset("tiny:?seed=0", "ltx2_two_stage")
+    recipe = LTX2Recipe.of(preset)
+    assert recipe.refines
+    assert recipe.add_noise
+    assert recipe.stage_values["refine"] == {"num_inference_steps": 2, "guidance_scale": 1.0, "image_crf": 33}
+    validate_stage_overrides(
+        preset,
+        {
+            "denoise": {"num_inference_steps": 5},
+            "refine": {
+                "num_inference_steps": 3,
+                "guidance_scale": 1.0,
+                "image_crf": 0,
+                "video_position_offset_sec": 1.0,
+            },
+        },
+    )
+
+
+def test_overrides_take_the_refine_stage_away_and_give_it_to_others() -> None:
+    without = {"refine": {"enabled": False}}
+    preset = select_preset("tiny:?seed=0", "ltx2_two_stage", overrides=without)
+    assert not LTX2Recipe.of(preset, without).refines
+    with pytest.raises(ConfigValidationError, match=r"stage_overrides\.refine"):
+        validate_stage_overrides(preset, {"refine": {}})
+    given = {"refine": {"enabled": True, "add_noise": False}}
+    recipe = LTX2Recipe.of(select_preset("tiny:?seed=0", "ltx2_base", overrides=given), given)
+    assert recipe.guided
+    assert recipe.refines
+    assert not recipe.add_noise
+    assert recipe.stage_values["refine"]["num_inference_steps"] == 2
 
 
 @pytest.mark.parametrize("name", ["ltx2_base", "ltx2_3_base"])
@@ -45,7 +72,7 @@ def test_a_base_preset_guides_with_the_published_scales(name: str) -> None:
     assert LTX2Recipe.of(preset).guided
     assert (preset.defaults["guidance_scale"], preset.defaults["guidance_rescale"]) == (3.0, 0.7)
     scales = {"audio_guidance_scale": 7.0, "stg_scale": 1.0, "modality_scale": 3.0}
-    assert preset.stage_defaults["denoise"] == scales
+    assert preset.stage_defaults["denoise"] == {**scales, "image_crf": 33}
     validate_stage_overrides(preset, {"denoise": scales | {"guidance_scale": 1.0}})
     assert not LTX2Recipe.of(select_preset("tiny:?seed=0", None)).guided
 

@@ -101,6 +101,49 @@ def test_a_stage_override_sets_the_steps_of_its_stage() -> None:
     assert batch_of(request).steps == 2
 
 
+def two_stage_batch(request: GenerationRequest, **changes: object) -> LTX2Batch:
+    recipe = LTX2Recipe(refines=True, stage_values={"refine": {"num_inference_steps": 2}}, **changes)  # type: ignore[arg-type]
+    return make_batch(request, GEOMETRY, ContinuationSettings(), CancellationToken(), recipe)
+
+
+def test_a_refining_recipe_makes_half_the_size_first_and_each_stage_keeps_its_own_overrides() -> None:
+    request = a_request(height=128, width=192)
+    batch = two_stage_batch(request)
+    first, refine = batch.stages
+    assert (first.name, first.height, first.width, first.steps) == ("denoise", 64, 96, 4)
+    assert (refine.name, refine.height, refine.width) == ("refine", 128, 192)
+    assert refine.sigmas == (0.909375, 0.421875, 0.0)
+    assert (batch.height, batch.width, batch.steps) == (128, 192, 6)
+    request.stage_overrides = {
+        "denoise": {"num_inference_steps": 5},
+        "refine": {"num_inference_steps": 3, "video_position_offset_sec": 1.5},
+    }
+    first, refine = two_stage_batch(request, add_noise=False).stages
+    assert (first.steps, refine.steps) == (5, 3)
+    assert (first.position_offset_s, refine.position_offset_s) == (None, 1.5)
+    assert not refine.add_noise
+
+
+def test_a_size_that_cannot_be_halved_is_refused() -> None:
+    with pytest.raises(ConfigValidationError, match="multiple of 64 px such as 64") as caught:
+        two_stage_batch(a_request(height=128, width=96))
+    assert caught.value.path == "sampling.width"
+
+
+def test_a_first_frame_comes_at_the_size_of_each_stage_and_through_its_compression() -> None:
+    request = a_request(height=128, width=192)
+    noise = np.random.default_rng(0).integers(0, 255, (128, 192, 3), np.uint8)
+    request.inputs = InputConfig(pil_image=Image.fromarray(noise))
+    request.stage_overrides = {"denoise": {"image_crf": 0}, "refine": {"image_crf": 30}}
+    half, full = two_stage_batch(request).images
+    assert half.shape == (64, 96, 3)
+    assert np.abs(half - noise.reshape(64, 2, 96, 2, 3).mean((1, 3))).max() <= 0.5
+    assert full.shape == (128, 192, 3)
+    assert not np.array_equal(full, noise)
+    request.stage_overrides["refine"]["image_crf"] = 0
+    assert np.array_equal(two_stage_batch(request).images[1], noise)
+
+
 GUIDED = LTX2Recipe(
     guided=True, stage_values={"denoise": {"audio_guidance_scale": 7.0, "stg_scale": 1.0, "modality_scale": 3.0}}
 )
@@ -185,7 +228,7 @@ def test_an_initial_image_is_cut_to_the_frame(tmp_path: Path) -> None:
     Image.new("RGB", (200, 100), (10, 200, 30)).save(file)
     request = a_request()
     request.inputs = InputConfig(image_path=str(file))
-    image = batch_of(request).image
+    (image,) = batch_of(request).images
     assert image is not None
     assert image.shape == (64, 96, 3)
     assert (image == (10, 200, 30)).all()

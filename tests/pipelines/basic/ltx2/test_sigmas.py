@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastvideo.api.errors import ConfigValidationError
-from fastvideo.pipelines.basic.ltx2.sigmas import DISTILLED_SIGMAS, distilled_sigmas, schedule
+from fastvideo.pipelines.basic.ltx2.sigmas import DISTILLED_SIGMAS, distilled_sigmas, refine_sigmas, schedule
 
 SUBSETS = {
     1: (1.0, 0.0),
@@ -51,3 +51,8 @@ def test_a_list_that_does_not_fall_from_1_is_refused(sigmas: list[float]) -> Non
 def test_no_steps_are_refused() -> None:
     with pytest.raises(ConfigValidationError, match="num_inference_steps"):
         schedule(0)
+
+
+def test_refining_takes_three_levels_or_leaves_out_the_middle_one() -> None:
+    assert refine_sigmas(3) == (0.909375, 0.725, 0.421875, 0.0)
+    assert refine_sigmas(2) == (0.909375, 0.421875, 0.0)

@@ -5,8 +5,9 @@ from fastvideo.api.parser import parse_config
 from fastvideo.pipelines.basic.ltx2.stage_overrides import (
     LTX2RefinePresetOverride,
     LTX2RefineStageOverride,
-    check_preset_overrides,
+    refine_override,
     refine_override_to_dict,
+    refine_preset_override,
     refine_preset_override_fields,
     refine_stage_override_fields,
 )
@@ -38,15 +39,38 @@ def test_the_refine_stage_takes_two_or_three_steps(steps: int) -> None:
         parse_config(LTX2RefineStageOverride, {"num_inference_steps": steps})
 
 
-@pytest.mark.parametrize("overrides", [{}, {"refine": {}}, {"refine": {"enabled": False, "add_noise": True}}])
-def test_overrides_that_leave_one_stage_are_accepted(overrides: dict[str, object]) -> None:
-    check_preset_overrides(overrides)
+@pytest.mark.parametrize(
+    ("values", "key"),
+    [
+        ({"guidance_scale": 3.0}, "guidance_scale"),
+        ({"image_crf": 52}, "image_crf"),
+        ({"video_position_offset_sec": -1.0}, "video_position_offset_sec"),
+        ({"num_inference_steps": 4}, "num_inference_steps"),
+        ({"steps": 2}, "steps"),
+    ],
+)
+def test_what_the_refine_stage_cannot_do_is_refused_with_its_path(values: dict[str, object], key: str) -> None:
+    with pytest.raises(ConfigValidationError) as caught:
+        refine_override(values)
+    assert caught.value.path.startswith("stage_overrides.refine")
+    assert key in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        ({}, LTX2RefinePresetOverride()),
+        ({"refine": {}}, LTX2RefinePresetOverride()),
+        ({"refine": {"enabled": True, "add_noise": False}}, LTX2RefinePresetOverride(True, False)),
+    ],
+)
+def test_preset_overrides_are_typed(overrides: dict[str, object], expected: LTX2RefinePresetOverride) -> None:
+    assert refine_preset_override(overrides) == expected
 
 
 @pytest.mark.parametrize(
     ("overrides", "path"),
     [
-        ({"refine": {"enabled": True}}, "pipeline.preset_overrides.refine.enabled"),
         ({"refine": {"enabled": 1}}, "pipeline.preset_overrides.refine.enabled"),
         ({"refine": {"steps": 2}}, "pipeline.preset_overrides.refine.steps"),
         ({"refine": []}, "pipeline.preset_overrides.refine"),
@@ -55,5 +79,5 @@ def test_overrides_that_leave_one_stage_are_accepted(overrides: dict[str, object
 )
 def test_other_overrides_are_refused_with_their_path(overrides: dict[str, object], path: str) -> None:
     with pytest.raises(ConfigValidationError) as caught:
-        check_preset_overrides(overrides)
+        refine_preset_override(overrides)
     assert caught.value.path == path

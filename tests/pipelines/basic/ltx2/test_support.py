@@ -6,12 +6,14 @@ import pytest
 
 from fastvideo.api.errors import ConfigValidationError
 from fastvideo.api.schema import GenerationRequest, GeneratorConfig, QuantizationConfig
+from fastvideo.pipelines.basic.ltx2.presets import select_preset
 from fastvideo.pipelines.basic.ltx2.support import (
     GENERATOR_REASONS,
     REQUEST_REASONS,
     UNGUIDED_REASONS,
     check_generator_config,
     check_request,
+    check_selection,
 )
 
 # Every leaf that is neither refused nor here would be a setting that nothing reads.
@@ -30,6 +32,7 @@ GENERATOR_HONOURED = {
     "pipeline.preset_version",
     "pipeline.preset_overrides",
     "pipeline.components.text_encoder_weights",
+    "pipeline.components.upsampler_weights",  # by presets that refine, see check_selection
     "pipeline.vae_tiling",
 }
 REQUEST_HONOURED = {
@@ -106,6 +109,15 @@ def test_a_request_value_that_cannot_be_honoured_is_refused_with_its_path(path: 
     with pytest.raises(ConfigValidationError) as caught:
         check_request(request)
     assert caught.value.path == path
+
+
+def test_an_upsampler_without_a_stage_for_it_is_refused_with_a_way_out() -> None:
+    config = GeneratorConfig(model_path="x")
+    config.pipeline.components.upsampler_weights = "upsampler.safetensors"
+    check_selection(config, select_preset("x", "ltx2_two_stage"))
+    with pytest.raises(ConfigValidationError, match="choose 'ltx2_two_stage'") as caught:
+        check_selection(config, select_preset("x", "ltx2_distilled"))
+    assert caught.value.path == "pipeline.components.upsampler_weights"
 
 
 @pytest.mark.parametrize("path", UNGUIDED_REASONS)

@@ -5,6 +5,7 @@ from fastvideo.pipelines.basic.ltx2.stages.ltx2_conditioning import LTX2Conditio
 from fastvideo.pipelines.basic.ltx2.stages.ltx2_denoising import LTX2DenoisingStage
 from fastvideo.pipelines.basic.ltx2.stages.ltx2_latent_preparation import LTX2LatentPreparationStage
 from fastvideo.pipelines.basic.ltx2.stages.ltx2_text_encoding import LTX2TextEncodingStage
+from fastvideo.pipelines.basic.ltx2.stages.ltx2_upsampling import LTX2UpsampleStage
 from fastvideo.pipelines.basic.ltx2.stages.ltx2_video_decoding import LTX2VideoDecodingStage
 
 __all__ = [
@@ -13,5 +14,6 @@ __all__ = [
     "LTX2DenoisingStage",
     "LTX2LatentPreparationStage",
     "LTX2TextEncodingStage",
+    "LTX2UpsampleStage",
     "LTX2VideoDecodingStage",
 ]

@@ -10,6 +10,7 @@ from fastvideo.api.errors import StateInvalid
 from fastvideo.models.ltx2.video_vae import VideoVAE
 from fastvideo.pipelines.basic.ltx2.batch import Frames, LTX2Batch
 from fastvideo.pipelines.basic.ltx2.continuation import LTX2ContinuationState
+from fastvideo.pipelines.basic.ltx2.first_frame import fit
 from fastvideo.pipelines.basic.ltx2.pipeline_configs import LTX2T2VConfig
 from fastvideo.pipelines.basic.ltx2.stages.stage import Stage
 from fastvideo.pipelines.basic.ltx2.stages.tokens import audio_to_tokens, video_to_tokens
@@ -18,7 +19,8 @@ from fastvideo.pipelines.basic.ltx2.stages.tokens import audio_to_tokens, video_
 class LTX2ConditioningStage(Stage):
     """Encodes the frames to clean latents at the segment's head, and puts the carried audio latents at the sound's.
 
-    A picture of strength s gets the mask 1 - s. The sound's strength *is* its mask: 0 keeps it.
+    Frames are encoded at the size of the denoising stage. A picture of strength s gets the mask 1 - s. The sound's
+    strength *is* its mask: 0 keeps it.
     """
 
     def __init__(self, video_vae: VideoVAE, audio_channels: int, audio_bins: int) -> None:
@@ -26,11 +28,12 @@ class LTX2ConditioningStage(Stage):
         self._audio_shape = (audio_channels, audio_bins)
 
     def forward(self, batch: LTX2Batch, config: LTX2T2VConfig) -> LTX2Batch:
-        if batch.image is not None:
-            self._keep_frames(batch, [batch.image], strength=1.0)
+        if batch.images:
+            self._keep_frames(batch, [batch.images[batch.stage_index]], strength=1.0)
         if batch.state is not None:
             if batch.state.video_frames:
-                self._keep_frames(batch, batch.state.video_frames, batch.state.video_conditioning_strength)
+                frames = [fit(f, height=batch.stage.height, width=batch.stage.width) for f in batch.state.video_frames]
+                self._keep_frames(batch, frames, batch.state.video_conditioning_strength)
             self._keep_sound(batch, batch.state)
         return batch
 

@@ -47,6 +47,7 @@ class LTX2DenoisingStage(Stage):
         assert audio is not None
         assert batch.context is not None
         device = video.latents.device
+        offset_s = stage.position_offset_s
         positions = (
             video_positions(
                 batch.plan.latent_frames,
@@ -55,7 +56,7 @@ class LTX2DenoisingStage(Stage):
                 fps=batch.plan.fps,
                 temporal_scale=self._temporal_scale,
                 spatial_scale=self._spatial_scale,
-                offset_s=float(batch.plan.position_offset),
+                offset_s=float(batch.plan.position_offset) if offset_s is None else offset_s,
                 device=device,
             ),
             audio_positions(batch.plan.audio_latents, device=device),

@@ -89,7 +89,7 @@ def test_a_size_off_the_grid_is_caught(components: LTX2Components) -> None:
 
 def test_an_image_takes_the_place_of_the_first_latent_frame(components: LTX2Components) -> None:
     image = np.full((64, 96, 3), 200, np.uint8)
-    batch = conditioning(components)(preparation(components)(a_batch(image=image), CONFIG), CONFIG)
+    batch = conditioning(components)(preparation(components)(a_batch(images=(image,)), CONFIG), CONFIG)
     assert batch.video is not None
     assert batch.video.mask.tolist() == [[0.0] * 6 + [1.0] * 6]
     with torch.inference_mode():
