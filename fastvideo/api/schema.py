@@ -90,7 +90,8 @@ class EngineConfig(_Strict):
 
 @dataclass
 class ComponentConfig(_Strict):
-    """Weights and configurations that replace those of ``model_path``."""
+    """Weights and configurations that replace those of ``model_path``, and LoRA adapters that are merged into them:
+    ``lora_path`` in every stage, ``refine_lora_path`` on top of it in the refine stage alone."""
 
     config_root: str | None = None
     pipeline_config_path: str | None = None
@@ -100,6 +101,9 @@ class ComponentConfig(_Strict):
     vae_weights: str | None = None
     upsampler_weights: str | None = None
     lora_path: str | None = None
+    lora_strength: float = 1.0
+    refine_lora_path: str | None = None
+    refine_lora_strength: float = 1.0
     override_pipeline_cls_name: str | None = None
     override_transformer_cls_name: str | None = None
 

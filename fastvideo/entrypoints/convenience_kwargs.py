@@ -53,7 +53,7 @@ _HOMES: Mapping[str, str] = {
     "init_weights_from_safetensors": "pipeline.components.transformer_weights",
     "init_weights_from_safetensors_2": "pipeline.components.transformer_2_weights",
     "lora_path": "pipeline.components.lora_path",
-    "ltx2_refine_lora_path": "pipeline.components.lora_path",
+    "ltx2_refine_lora_path": "pipeline.components.refine_lora_path",
     "ltx2_refine_upsampler_path": "pipeline.components.upsampler_weights",
     "ltx2_refine_enabled": "pipeline.preset_overrides.refine.enabled",
     "ltx2_refine_add_noise": "pipeline.preset_overrides.refine.add_noise",

@@ -190,6 +190,29 @@ class VideoGenerator:
             return [single.to_legacy_dict() for single in result]
         return result.to_legacy_dict()
 
+    def set_lora_adapter(
+        self, nickname: str, path: str | Path | None = None, strength: float = 1.0, accumulate: bool = False
+    ) -> None:
+        """Merge a LoRA file into the weights, between two generations, or one that was loaded as ``nickname`` before.
+
+        With ``accumulate`` beside those that are merged, each with its own strength; otherwise in their place. Nothing
+        is compiled again. Raises CheckpointError for a file that does not fit the model, ConfigValidationError for a
+        nickname that has no file yet; the weights stay as they are then.
+        """
+        file = None if path is None else Path(path).expanduser()
+        with self._own_turn(CancellationToken()) as pipeline:
+            pipeline.lora.select(nickname, file, strength, accumulate=accumulate)
+
+    def merge_lora_weights(self) -> None:
+        """Merge the adapters again that were merged before :meth:`unmerge_lora_weights`."""
+        with self._own_turn(CancellationToken()) as pipeline:
+            pipeline.lora.merge()
+
+    def unmerge_lora_weights(self) -> None:
+        """Give the weights back exactly as they were loaded; which adapters are selected is remembered."""
+        with self._own_turn(CancellationToken()) as pipeline:
+            pipeline.lora.unmerge()
+
     @staticmethod
     def default_health_check_request() -> GenerationRequest:
         """A small request that exercises every stage; its 8 frames are rounded to 9."""

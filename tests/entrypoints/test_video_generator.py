@@ -388,6 +388,62 @@ def test_each_override_of_the_refine_stage_changes_what_is_made(two_stages: Vide
     assert all(not np.array_equal(made[0], other) for other in made[1:])
 
 
+def a_lora(folder: Path, seed: int) -> Path:
+    """An adapter of the tiny checkpoint's first block, strong enough to be seen."""
+    from safetensors.torch import save_file
+
+    noise = torch.Generator().manual_seed(seed)
+    layer = "diffusion_model.transformer_blocks.0.ff.net.2"
+    file = folder / f"lora{seed}.safetensors"
+    save_file(
+        {
+            f"{layer}.lora_A.weight": 0.3 * torch.randn((2, 512), generator=noise),
+            f"{layer}.lora_B.weight": torch.randn((128, 2), generator=noise),
+        },
+        str(file),
+    )
+    return file
+
+
+def test_adapters_are_merged_swapped_and_taken_out_again_between_generations(
+    generator: VideoGenerator, tmp_path: Path
+) -> None:
+    def made() -> np.ndarray[Any, Any]:
+        return np.stack(one(generator.generate(a_request())).frames)
+
+    plain = made()
+    generator.set_lora_adapter("first", a_lora(tmp_path, 1))
+    first = made()
+    generator.set_lora_adapter("second", a_lora(tmp_path, 2), strength=0.5, accumulate=True)
+    both = made()
+    generator.set_lora_adapter("first")
+    assert np.array_equal(made(), first)
+    generator.unmerge_lora_weights()
+    assert np.array_equal(made(), plain)
+    generator.merge_lora_weights()
+    assert np.array_equal(made(), first)
+    generator.unmerge_lora_weights()
+    assert not any(np.array_equal(a, b) for a, b in ((plain, first), (first, both), (plain, both)))
+    with pytest.raises(ConfigValidationError, match="no LoRA 'third' was loaded"):
+        generator.set_lora_adapter("third")
+
+
+def test_configured_adapters_work_in_all_stages_or_in_the_refine_stage_alone(
+    two_stages: VideoGenerator, tmp_path: Path
+) -> None:
+    made = [np.stack(one(two_stages.generate(a_request())).frames)]
+    for components in (
+        {"lora_path": str(a_lora(tmp_path, 1))},
+        {"refine_lora_path": str(a_lora(tmp_path, 1))},
+        {"refine_lora_path": str(a_lora(tmp_path, 1)), "refine_lora_strength": 0.5},
+    ):
+        config = {"preset": "ltx2_two_stage", "components": components}
+        with VideoGenerator.from_config({"model_path": "tiny:?seed=0&version=2.3", "pipeline": config}) as built:
+            made.append(np.stack(one(built.generate(a_request())).frames))
+            assert np.array_equal(np.stack(one(built.generate(a_request())).frames), made[-1])
+    assert all(not np.array_equal(a, b) for i, a in enumerate(made) for b in made[:i])
+
+
 def test_a_refine_stage_needs_an_upsampler_and_a_single_stage_refuses_one(cache: None, tmp_path: Path) -> None:
     from fastvideo.entrypoints.model_path import local_checkpoint
 

@@ -15,6 +15,8 @@ from fastvideo.pipelines.basic.ltx2.placement import Placement, offloaded_parts
 from fastvideo.pipelines.basic.ltx2.recipe import LTX2Recipe
 from fastvideo.pipelines.basic.ltx2.segment_inputs import ContinuationSettings
 
+# What the adapter of ``pipeline.components.lora_path`` is called.
+DEFAULT_LORA = "default"
 _DTYPES: dict[Precision, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
 
@@ -42,7 +44,14 @@ def build_pipeline(
     placement = Placement(
         components.modules(), device, offloaded=offloaded, pinned=config.engine.offload.pin_cpu_memory
     )
-    return LTX2Pipeline(components, pipeline_config, recipe=recipe, settings=settings, placement=placement)
+    pipeline = LTX2Pipeline(components, pipeline_config, recipe=recipe, settings=settings, placement=placement)
+    weights = config.pipeline.components
+    if weights.lora_path is not None:
+        path = Path(weights.lora_path).expanduser()
+        pipeline.lora.select(DEFAULT_LORA, path, weights.lora_strength, accumulate=False)
+    if weights.refine_lora_path is not None:
+        pipeline.lora.add_while_refining(Path(weights.refine_lora_path).expanduser(), weights.refine_lora_strength)
+    return pipeline
 
 
 def upsampler_file(checkpoint: Path, named: str | None) -> Path:

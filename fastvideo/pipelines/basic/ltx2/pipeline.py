@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
@@ -22,6 +23,7 @@ from fastvideo.models.ltx2.loader import LTX2Components
 from fastvideo.pipelines.basic.ltx2.batch import Frames, LTX2Batch
 from fastvideo.pipelines.basic.ltx2.continuation import LTX2ContinuationState
 from fastvideo.pipelines.basic.ltx2.join_fade import JoinFade
+from fastvideo.pipelines.basic.ltx2.lora_selection import LoraSelection
 from fastvideo.pipelines.basic.ltx2.pipeline_configs import LTX2T2VConfig
 from fastvideo.pipelines.basic.ltx2.placement import Placement
 from fastvideo.pipelines.basic.ltx2.recipe import LTX2Recipe
@@ -47,7 +49,7 @@ from fastvideo.pipelines.basic.ltx2.stopwatch import Stopwatch
 
 
 class LTX2Pipeline:
-    """The stages in order. Not thread-safe: one segment at a time.
+    """The stages in order. Not thread-safe: one segment at a time, and ``lora`` changes between segments.
 
     ``clock`` gives seconds, for the timings in the result.
     """
@@ -69,6 +71,7 @@ class LTX2Pipeline:
         self._settings = settings if settings is not None else ContinuationSettings()
         self._placement = placement if placement is not None else Placement(components.modules(), torch.device("cpu"))
         self._clock = clock
+        self.lora = LoraSelection(components.modules())
         self._audio_channels = audio.latent_channels
         self._geometry = ModelGeometry(
             spatial_scale=video.spatial_scale,
@@ -110,8 +113,9 @@ class LTX2Pipeline:
         for stage in batch.stages:
             with watch.timing(stage.name):
                 self._begin_stage(batch, done)
-            with self._placement.using("transformer"), self.denoise.verifying(batch, self._config):
-                for step in watch.timing_each(stage.name, self.denoise.steps(batch)):
+            # Closed here and not when it is collected: it gives back the weights and the device's memory.
+            with contextlib.closing(self._steps(batch)) as steps:
+                for step in watch.timing_each(stage.name, steps):
                     yield VideoProgressEvent(done + step, batch.steps, stage.name)
             done += stage.steps
 
@@ -160,6 +164,15 @@ class LTX2Pipeline:
         if batch.state is not None or batch.images:
             with self._placement.using("video_vae"):
                 self.condition(batch, self._config)
+
+    def _steps(self, batch: LTX2Batch) -> Generator[int, None, None]:
+        """The denoising stage's steps, with its weights on the device."""
+        with (
+            self.lora.during(batch.stage.name),
+            self._placement.using("transformer"),
+            self.denoise.verifying(batch, self._config),
+        ):
+            yield from self.denoise.steps(batch)
 
     def _new_frames(self, batch: LTX2Batch, tail: deque[Frames]) -> Iterator[Frames]:
         """Chunks of frames between overlap and tail; ``tail`` is left with the last frames before the end."""

@@ -55,7 +55,6 @@ GENERATOR_REASONS: Mapping[str, str] = {
     "pipeline.components.transformer_weights": _WHOLE_CHECKPOINT,
     "pipeline.components.transformer_2_weights": _WHOLE_CHECKPOINT,
     "pipeline.components.vae_weights": _WHOLE_CHECKPOINT,
-    "pipeline.components.lora_path": "LoRA weights are not applied",
     "pipeline.components.override_pipeline_cls_name": "there is one LTX-2 pipeline",
     "pipeline.components.override_transformer_cls_name": "there is one LTX-2 transformer",
     "pipeline.experimental": "there are no experimental settings",
@@ -113,11 +112,15 @@ def check_generator_config(config: GeneratorConfig) -> None:
 
 def check_selection(config: GeneratorConfig, preset: InferencePreset) -> None:
     """Raise ConfigValidationError for weights that the selected preset has no stage for."""
-    if config.pipeline.components.upsampler_weights and all(stage.name != REFINE for stage in preset.stage_schemas):
-        raise ConfigValidationError(
-            "pipeline.components.upsampler_weights",
-            f"{preset.name!r} has one stage; choose 'ltx2_two_stage', or set pipeline.preset_overrides.refine.enabled",
-        )
+    if any(stage.name == REFINE for stage in preset.stage_schemas):
+        return
+    for name in ("upsampler_weights", "refine_lora_path"):
+        if getattr(config.pipeline.components, name):
+            raise ConfigValidationError(
+                f"pipeline.components.{name}",
+                f"{preset.name!r} has one stage; choose 'ltx2_two_stage', or set "
+                "pipeline.preset_overrides.refine.enabled",
+            )
 
 
 def check_request(request: GenerationRequest, *, guided: bool = False) -> None:

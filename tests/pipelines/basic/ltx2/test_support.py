@@ -33,6 +33,10 @@ GENERATOR_HONOURED = {
     "pipeline.preset_overrides",
     "pipeline.components.text_encoder_weights",
     "pipeline.components.upsampler_weights",  # by presets that refine, see check_selection
+    "pipeline.components.lora_path",
+    "pipeline.components.lora_strength",
+    "pipeline.components.refine_lora_path",  # by presets that refine, see check_selection
+    "pipeline.components.refine_lora_strength",
     "pipeline.vae_tiling",
 }
 REQUEST_HONOURED = {
@@ -111,13 +115,14 @@ def test_a_request_value_that_cannot_be_honoured_is_refused_with_its_path(path: 
     assert caught.value.path == path
 
 
-def test_an_upsampler_without_a_stage_for_it_is_refused_with_a_way_out() -> None:
+@pytest.mark.parametrize("name", ["upsampler_weights", "refine_lora_path"])
+def test_weights_without_a_stage_for_them_are_refused_with_a_way_out(name: str) -> None:
     config = GeneratorConfig(model_path="x")
-    config.pipeline.components.upsampler_weights = "upsampler.safetensors"
+    setattr(config.pipeline.components, name, "a.safetensors")
     check_selection(config, select_preset("x", "ltx2_two_stage"))
     with pytest.raises(ConfigValidationError, match="choose 'ltx2_two_stage'") as caught:
         check_selection(config, select_preset("x", "ltx2_distilled"))
-    assert caught.value.path == "pipeline.components.upsampler_weights"
+    assert caught.value.path == f"pipeline.components.{name}"
 
 
 @pytest.mark.parametrize("path", UNGUIDED_REASONS)
