@@ -138,10 +138,24 @@ class GeneratorConfig(_Strict):
 # --- request --------------------------------------------------------------------------------------------------------
 
 
+@dataclass
+class ReferenceConfig(_Strict):
+    """An image or a clip that the video shows from its frame ``frame`` on: exactly one of ``image_path``,
+    ``pil_image``, ``video_path`` and ``frames`` (uint8 [F, H, W, 3]). ``strength`` 1.0 keeps it, less lets it change.
+    """
+
+    image_path: str | None = None
+    pil_image: Any = None
+    video_path: str | None = None
+    frames: Any = None
+    frame: int = 0
+    strength: float = 1.0
+
+
 @tracked
 @dataclass
 class InputConfig(_Strict):
-    """What a generation starts from, beside its prompt."""
+    """What a generation starts from, beside its prompt; ``references`` are :class:`ReferenceConfig` or mappings."""
 
     prompt_path: str | None = None
     image_path: str | list[str] | None = None

@@ -340,6 +340,31 @@ def test_a_base_preset_runs_guided_and_each_of_its_scales_counts(preset: str, ve
             assert any(not np.array_equal(a, b) for a, b in zip(guided, other, strict=True))
 
 
+def test_images_and_clips_at_frames_change_the_video_by_place_and_strength(generator: VideoGenerator) -> None:
+    from PIL import Image
+
+    from fastvideo.api import ReferenceConfig
+
+    noise = np.random.default_rng(0).integers(0, 255, (9, 40, 50, 3), np.uint8)
+
+    def made(**inputs: Any) -> np.ndarray[Any, Any]:
+        request = a_request(num_frames=33)
+        for name, value in inputs.items():
+            setattr(request.inputs, name, value)
+        return np.stack(one(generator.generate(request)).frames)
+
+    variants = [
+        made(),
+        made(references=[ReferenceConfig(frames=noise)]),
+        made(references=[ReferenceConfig(frames=noise, frame=8)]),
+        made(references=[ReferenceConfig(frames=noise, frame=8, strength=0.5)]),
+        made(last_image=Image.fromarray(noise[0])),
+        made(pil_image=Image.fromarray(noise[0]), last_image=Image.fromarray(noise[1])),
+    ]
+    assert all(variant.shape == (33, 64, 64, 3) for variant in variants)
+    assert not any(np.array_equal(a, b) for i, a in enumerate(variants) for b in variants[:i])
+
+
 @pytest.fixture(scope="module")
 def two_stages(cache: None) -> Iterator[VideoGenerator]:
     pipeline = {"preset": "ltx2_two_stage"}

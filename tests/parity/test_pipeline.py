@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import replace
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import diffusers
@@ -13,14 +14,16 @@ import pytest
 import torch
 from diffusers.pipelines.ltx2 import connectors as diffusers_connectors
 from diffusers.pipelines.ltx2.latent_upsampler import LTX2LatentUpsamplerModel
+from diffusers.pipelines.ltx2.pipeline_ltx2_condition import LTX2ConditionPipeline, LTX2VideoCondition
 from diffusers.pipelines.ltx2.vocoder import LTX2Vocoder, LTX2VocoderWithBWE
 from torch import Tensor
 
 from fastvideo.api.results import VideoPartialEvent
-from fastvideo.api.schema import GenerationRequest, SamplingConfig
+from fastvideo.api.schema import GenerationRequest, ReferenceConfig, SamplingConfig
 from fastvideo.models.ltx2.loader import UPSAMPLER_FOLDER, LTX2Components, load_components
 from fastvideo.models.ltx2.tiny import UPSAMPLER_NAME, write_tiny_checkpoint
 from fastvideo.models.ltx2.waveform_generator import GeneratorConfig
+from fastvideo.pipelines.basic.ltx2.batch import LTX2Batch
 from fastvideo.pipelines.basic.ltx2.guidance import Guidance, StreamGuidance
 from fastvideo.pipelines.basic.ltx2.pipeline import LTX2Pipeline
 from fastvideo.pipelines.basic.ltx2.pipeline_configs import LTX2T2VConfig
@@ -245,6 +248,150 @@ def test_partials_are_the_same_frames_as_eight_bit_values(components: LTX2Compon
     assert np.abs(partial.frames - expected).max() <= 0.5 + 1e-3
 
 
+@pytest.fixture
+def across_streams_as_diffusers(components: LTX2Components) -> Iterator[None]:
+    """Which timestep modulates attention across the streams: diffusers has no form of the current official one."""
+    transformer = components.transformer
+    official = transformer.config
+    transformer.config = replace(official, av_cross_timestep="other")
+    yield
+    transformer.config = official
+
+
+def pictures(seed: int, count: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    return np.random.default_rng(seed).integers(0, 255, (count, HEIGHT, WIDTH, 3), np.uint8)
+
+
+class Conditions:
+    """The same images and clips for both implementations."""
+
+    def __init__(self, components: LTX2Components, oracle: Any, strengths: tuple[float, ...]) -> None:
+        head, clip, last = pictures(1, 1), pictures(2, 9), pictures(3, 1)
+        # diffusers counts latents: its index 1 is frame 1, its index 2 frame 9.
+        places = ((head, 0, 0), (clip, 1, 1), (last, 2, 9))
+        self.references = [
+            ReferenceConfig(frames=frames, frame=frame, strength=strength)
+            for (frames, _, frame), strength in zip(places, strengths, strict=True)
+        ]
+        self.theirs = [
+            LTX2VideoCondition(frames=frames, index=index, strength=strength, crf=0)
+            for (frames, index, _), strength in zip(places, strengths, strict=True)
+        ]
+        parts = {name: part for name, part in oracle.components.items() if name in CONDITION_PARTS}
+        self.pipeline = LTX2ConditionPipeline(**parts)
+        self.pipeline.set_progress_bar_config(disable=True)
+        vae = components.video_vae
+
+        def encode(pixels: Tensor) -> Any:
+            # diffusers' encoder begins wider than the tiny one, so ours stands in for it.
+            latents = vae.per_channel_statistics.denormalize(vae.encode(pixels))
+            return SimpleNamespace(latent_dist=SimpleNamespace(mode=lambda: latents))
+
+        self.pipeline.vae.encode = encode
+
+
+CONDITION_PARTS = (
+    "scheduler",
+    "vae",
+    "audio_vae",
+    "text_encoder",
+    "tokenizer",
+    "connectors",
+    "transformer",
+    "vocoder",
+)
+
+
+def conditioned_batch(pipeline: LTX2Pipeline, conditions: Conditions, config: LTX2T2VConfig) -> LTX2Batch:
+    """Ours, ready to be denoised from diffusers' noise."""
+    sampling = SamplingConfig(
+        height=HEIGHT, width=WIDTH, num_frames=FRAMES, fps=FPS, num_inference_steps=STEPS, seed=SEED
+    )
+    request = GenerationRequest(prompt=PROMPT, sampling=sampling)
+    request.inputs.references = list(conditions.references)
+    batch = pipeline.batch(request)
+    tokens = (HEIGHT // 32) * (WIDTH // 32)
+    counts = [3 * tokens, 2 * tokens, tokens]
+    # diffusers draws the picture's noise and that of what is appended at once, and then the sound's.
+    generator = torch.Generator().manual_seed(SEED)
+    whole = torch.randn((1, sum(counts), 128), generator=generator)
+    sound = torch.randn((1, batch.plan.audio_latents, 128), generator=generator)
+    first, *appended = whole.split(counts, dim=1)
+    drawn = iter([first, sound, *appended])
+    batch.noise = lambda shape: next(drawn)
+    pipeline.encode_text(batch, config)
+    pipeline.prepare_latents(batch, config)
+    pipeline.condition(batch, config)
+    return batch
+
+
+@pytest.mark.parametrize("strengths", [(1.0, 1.0, 1.0), (0.75, 0.5, 0.25)], ids=["kept", "partly kept"])
+def test_images_and_clips_at_frames_start_as_in_diffusers(
+    strengths: tuple[float, ...], version: str, components: LTX2Components, diffusers_names: ModuleType
+) -> None:
+    conditions = Conditions(components, oracle_pipeline(version, components, diffusers_names), strengths)
+    pipeline = LTX2Pipeline(components, LTX2T2VConfig())
+    batch = conditioned_batch(pipeline, conditions, LTX2T2VConfig())
+    with torch.inference_mode():
+        latents, kept, clean, positions = conditions.pipeline.prepare_latents(
+            conditions=conditions.theirs,
+            height=HEIGHT,
+            width=WIDTH,
+            num_frames=FRAMES,
+            frame_rate=float(FPS),
+            dtype=torch.float32,
+            device="cpu",
+            generator=torch.Generator().manual_seed(SEED),
+        )
+    assert batch.video is not None
+    assert batch.video.appended_positions is not None
+    torch.testing.assert_close(batch.video.latents, latents, atol=1e-5, rtol=0)
+    torch.testing.assert_close(1 - batch.video.mask, kept.squeeze(-1), atol=1e-6, rtol=0)
+    torch.testing.assert_close(batch.video.clean, clean, atol=1e-5, rtol=0)
+    torch.testing.assert_close(batch.video.appended_positions, positions, atol=1e-6, rtol=0)
+
+
+def test_a_clip_with_images_at_frames_is_that_of_diffusers(
+    version: str, components: LTX2Components, diffusers_names: ModuleType, across_streams_as_diffusers: None
+) -> None:
+    config = LTX2T2VConfig()
+    conditions = Conditions(components, oracle_pipeline(version, components, diffusers_names), (1.0, 1.0, 1.0))
+    pipeline = LTX2Pipeline(components, config)
+    batch = conditioned_batch(pipeline, conditions, config)
+    pipeline.denoise(batch, config)
+    assert batch.video is not None
+    assert batch.audio is not None
+    with torch.inference_mode():
+        latents, audio = conditions.pipeline(
+            conditions=conditions.theirs,
+            prompt=PROMPT,
+            height=HEIGHT,
+            width=WIDTH,
+            num_frames=FRAMES,
+            frame_rate=float(FPS),
+            num_inference_steps=STEPS,
+            sigmas=list(distilled_sigmas(STEPS)[:-1]),
+            guidance_scale=1.0,
+            stg_scale=0.0,
+            modality_scale=1.0,
+            guidance_rescale=0.0,
+            audio_guidance_scale=1.0,
+            audio_stg_scale=0.0,
+            audio_modality_scale=1.0,
+            audio_guidance_rescale=0.0,
+            noise_scale=1.0,
+            generator=torch.Generator().manual_seed(SEED),
+            max_sequence_length=components.text_encoder.max_tokens,
+            output_type="latent",
+            return_dict=False,
+        )
+    statistics = components.video_vae.per_channel_statistics
+    ours = statistics.denormalize(tokens_to_video(batch.video.latents, 3, HEIGHT // 32, WIDTH // 32))
+    torch.testing.assert_close(ours, latents, atol=2e-5, rtol=1e-5)
+    ours = denormalised(components, tokens_to_audio(batch.audio.latents, 8))
+    torch.testing.assert_close(ours, audio, atol=2e-5, rtol=1e-5)
+
+
 def oracle_latents(
     oracle: Any, components: LTX2Components, noise: tuple[Tensor, Tensor], sigmas: tuple[float, ...], **changes: Any
 ) -> tuple[Tensor, Tensor]:
@@ -265,7 +412,13 @@ def oracle_latents(
         "num_inference_steps": len(sigmas) - 1,
         "sigmas": list(sigmas[:-1]),
         "guidance_scale": 1.0,
+        "stg_scale": 0.0,
+        "modality_scale": 1.0,
+        "guidance_rescale": 0.0,
         "audio_guidance_scale": 1.0,
+        "audio_stg_scale": 0.0,
+        "audio_modality_scale": 1.0,
+        "audio_guidance_rescale": 0.0,
         "latents": noise[0],
         "audio_latents": denormalised(components, tokens_to_audio(noise[1], 8)),
         "max_sequence_length": components.text_encoder.max_tokens,

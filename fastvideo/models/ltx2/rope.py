@@ -57,6 +57,33 @@ def video_positions(
     return torch.stack([torch.stack(starts), torch.stack(ends)], dim=-1).reshape(1, 3, -1, 2)
 
 
+def keyframe_positions(
+    frames: int,
+    height: int,
+    width: int,
+    *,
+    first_frame: int,
+    pixel_frames: int,
+    fps: float,
+    temporal_scale: int = 8,
+    spatial_scale: int = 32,
+    offset_s: float = 0.0,
+    device: torch.device | str | None = None,
+) -> Tensor:
+    """Intervals float32 [1, 3, frames * height * width, 2] of a latent grid beside a clip's own tokens, from the clip's
+    picture ``first_frame`` on: each latent frame covers ``temporal_scale`` pictures, the only one of a single picture
+    (``pixel_frames`` is 1) just that one.
+    """
+    positions = video_positions(
+        frames, height, width, fps=fps, temporal_scale=temporal_scale, spatial_scale=spatial_scale, device=device
+    )
+    starts = torch.arange(frames, dtype=torch.float32, device=device) * temporal_scale + first_frame
+    length = 1 if pixel_frames == 1 else temporal_scale
+    times = torch.stack([starts, starts + length], dim=-1) / fps + offset_s
+    positions[0, 0] = times.repeat_interleave(height * width, dim=0)
+    return positions
+
+
 def audio_positions(length: int, *, device: torch.device | str | None = None) -> Tensor:
     """Intervals float32 [1, 1, length, 2] in seconds: latent 0 holds one mel frame (10 ms), each later one four."""
     edges = _causal_edges(length, AUDIO_LATENT_MEL_FRAMES, device) / MEL_FRAMES_PER_S

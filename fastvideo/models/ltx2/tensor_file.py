@@ -52,8 +52,8 @@ class TensorFile:
         found = self.header.tensors[key].dtype
         if key in self.header.quantised:
             scale = self._tensors.get_tensor(weight_scale_key(key)).to(device)
-            wide: Tensor = self._tensors.get_tensor(key).to(device=device, dtype=torch.float32)
-            return (wide * scale).to(dtype or torch.float32)
+            wide: Tensor = self._tensors.get_tensor(key).to(device=device, dtype=torch.float32) * scale
+            return wide.to(dtype or torch.float32)
         if found not in _FLOAT_DTYPES:
             raise CheckpointError(
                 f"{self.path}: {key} is {found}, expected {', '.join(_FLOAT_DTYPES)} or F8_E4M3 with a scale; "

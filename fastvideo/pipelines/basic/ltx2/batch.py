@@ -16,6 +16,7 @@ from fastvideo.pipelines.basic.ltx2.segment_plan import SegmentPlan
 
 if TYPE_CHECKING:
     from fastvideo.pipelines.basic.ltx2.continuation import LTX2ContinuationState
+    from fastvideo.pipelines.basic.ltx2.references import Reference
 
 Frames = np.ndarray[Any, np.dtype[np.uint8]]
 # Independent standard-normal values of a shape, float32 on the CPU.
@@ -33,29 +34,54 @@ class TextContext(NamedTuple):
 class Stream:
     """The tokens of picture or sound while they are denoised, float32 [1, N, C].
 
-    ``latents`` is the noisy value. ``mask`` [1, N] says how much of a token is made (1) rather than kept (0), and
-    ``clean`` what is kept; token timesteps are sigma * mask.
+    ``latents`` is the noisy value, which began with ``noise`` of ``level``. ``mask`` [1, N] says how much of a token is
+    made (1) rather than kept (0), and ``clean`` what is kept; token timesteps are sigma * mask. The last tokens, one
+    for each of ``appended_positions`` [1, axes, K, 2], are not part of the result: the others look at them.
     """
 
     latents: Tensor
     clean: Tensor
     mask: Tensor
+    noise: Tensor
+    level: float = 1.0
+    appended_positions: Tensor | None = None
 
     @classmethod
     def of_noise(cls, noise: Tensor) -> Stream:
         """Everything is to be made."""
-        return cls(noise, torch.zeros_like(noise), torch.ones(noise.shape[:2], device=noise.device))
+        return cls.noised(noise, noise, 1.0)
 
     @classmethod
-    def noised(cls, latents: Tensor, noise: Tensor, sigma: float) -> Stream:
-        """Everything is to be made from ``latents`` with noise of level ``sigma``: (1 - sigma) x + sigma noise."""
-        return cls.of_noise(torch.lerp(latents, noise, sigma))
+    def noised(cls, latents: Tensor, noise: Tensor, level: float) -> Stream:
+        """Everything is to be made from ``latents`` with noise of that level: (1 - level) x + level noise."""
+        noisy = noise.clone() if level == 1.0 else torch.lerp(latents, noise, level)
+        return cls(noisy, torch.zeros_like(noisy), torch.ones(noisy.shape[:2], device=noisy.device), noise, level)
 
     def keep(self, tokens: slice, clean: Tensor, mask: float) -> None:
-        """Put ``clean`` [1, n, C] at ``tokens``, the part ``mask`` of it made anew: x = clean + m (noise - clean)."""
+        """Put ``clean`` [1, n, C] at ``tokens``, with as much noise as the part ``mask`` of it that is made anew."""
         self.clean[:, tokens] = clean
         self.mask[:, tokens] = mask
-        self.latents[:, tokens] = torch.lerp(clean, self.latents[:, tokens], mask)
+        self.latents[:, tokens] = torch.lerp(clean, self.noise[:, tokens], mask * self.level)
+
+    def append(self, clean: Tensor, mask: float, positions: Tensor, noise: Tensor) -> None:
+        """Add tokens for the others to look at, with ``noise`` of the same shape; see :meth:`keep`."""
+        start = self.latents.shape[1]
+        before = self.appended_positions
+        self.appended_positions = positions if before is None else torch.cat([before, positions], dim=2)
+        self.noise = torch.cat([self.noise, noise], dim=1)
+        self.latents, self.clean = (torch.cat([tensor, clean], dim=1) for tensor in (self.latents, self.clean))
+        self.mask = torch.cat([self.mask, self.mask.new_full(clean.shape[:2], mask)], dim=1)
+        self.keep(slice(start, None), clean, mask)
+
+    def drop_appended(self) -> None:
+        """Leave the tokens of the result."""
+        if self.appended_positions is None:
+            return
+        count = self.latents.shape[1] - self.appended_positions.shape[2]
+        self.latents, self.clean, self.mask, self.noise = (
+            tensor[:, :count] for tensor in (self.latents, self.clean, self.mask, self.noise)
+        )
+        self.appended_positions = None
 
 
 @dataclass
@@ -71,8 +97,7 @@ class LTX2Batch:
     noise: NoiseSource
     negative_prompt: str = ""
     text_tokens: int | None = None
-    # The first frame at the size of each stage.
-    images: tuple[Frames, ...] = ()
+    references: tuple[Reference, ...] = ()
     state: LTX2ContinuationState | None = None
     cancel: CancellationToken = field(default_factory=CancellationToken)
 
@@ -89,6 +114,12 @@ class LTX2Batch:
     def stage(self) -> DenoisePlan:
         """The denoising stage that is being worked on."""
         return self.stages[self.stage_index]
+
+    @property
+    def position_offset_s(self) -> float:
+        """How long before the picture the sound begins, in the stage that is being worked on."""
+        own = self.stage.position_offset_s
+        return float(self.plan.position_offset) if own is None else own
 
     @property
     def height(self) -> int:

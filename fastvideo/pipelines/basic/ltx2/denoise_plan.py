@@ -12,8 +12,9 @@ class DenoisePlan:
     """One way down the noise levels ``sigmas`` at ``height`` x ``width`` px; ``name`` is the stage's in events, timings
     and overrides.
 
-    A first frame goes through H.264 at ``image_crf``. With ``add_noise`` what the stage starts from gets noise of the
-    first level. ``position_offset_s`` replaces the segment's own time from its sound's beginning to its picture's.
+    Images that it is given go through H.264 at ``image_crf``. With ``add_noise`` what the stage starts from gets noise
+    of the first level. ``position_offset_s`` replaces the segment's own time from the beginning of its sound to that of
+    its picture.
     """
 
     name: str

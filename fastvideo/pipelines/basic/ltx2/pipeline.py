@@ -161,7 +161,7 @@ class LTX2Pipeline:
             assert self.upsample is not None
             with self._placement.using("upsampler", "video_vae"):
                 self.upsample(batch, self._config)
-        if batch.state is not None or batch.images:
+        if batch.state is not None or batch.references:
             with self._placement.using("video_vae"):
                 self.condition(batch, self._config)
 

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from PIL import Image
-
 from fastvideo.api.cancellation import CancellationToken
 from fastvideo.api.errors import ConfigValidationError, StateInvalid
 from fastvideo.api.schema import GenerationRequest, GpuPoolConfig
-from fastvideo.pipelines.basic.ltx2.batch import Frames, LTX2Batch, seeded_noise
+from fastvideo.pipelines.basic.ltx2.batch import LTX2Batch, seeded_noise
 from fastvideo.pipelines.basic.ltx2.continuation import LTX2ContinuationState
 from fastvideo.pipelines.basic.ltx2.denoise_plan import DenoisePlan
-from fastvideo.pipelines.basic.ltx2.first_frame import fit, load_pixels
 from fastvideo.pipelines.basic.ltx2.guidance import Guidance, StreamGuidance
-from fastvideo.pipelines.basic.ltx2.image_compression import compressed
 from fastvideo.pipelines.basic.ltx2.recipe import LTX2Recipe
+from fastvideo.pipelines.basic.ltx2.references import read_references
 from fastvideo.pipelines.basic.ltx2.segment_plan import (
     AUDIO_LATENTS_PER_SECOND,
     LOOKAHEAD_LATENTS,
@@ -92,20 +89,15 @@ def make_batch(
     for name, size_px in (("height", sampling.height), ("width", sampling.width)):
         _check_size(f"sampling.{name}", size_px, geometry.spatial_scale * (UPSAMPLING if recipe.refines else 1))
     state = None if request.state is None else _read_state(request)
-    source = _image_source(request)
-    if state is not None and source is not None:
-        raise ConfigValidationError(
-            "inputs.image_path", "an initial image begins a stream, and this request continues one"
-        )
-    stages = _stages(request, recipe)
+    plan = _plan(request, state, end_offset=settings.end_offset_frames if request.output.return_state else 0)
     return LTX2Batch(
         prompt=request.prompt,
-        plan=_plan(request, state, end_offset=settings.end_offset_frames if request.output.return_state else 0),
-        stages=stages,
+        plan=plan,
+        stages=_stages(request, recipe),
         negative_prompt=request.negative_prompt or "",
         noise=seeded_noise(sampling.seed + (0 if state is None else state.segment_index + 1)),
         text_tokens=_text_tokens(sampling.max_sequence_length, geometry),
-        images=() if source is None else _images(source, stages),
+        references=read_references(request.inputs, plan),
         state=state,
         cancel=cancel,
     )
@@ -130,21 +122,22 @@ def _text_tokens(asked: int | None, geometry: ModelGeometry) -> int | None:
 
 def _stages(request: GenerationRequest, recipe: LTX2Recipe) -> tuple[DenoisePlan, ...]:
     sampling = request.sampling
-    size = {"height": sampling.height, "width": sampling.width}
+    height, width = sampling.height, sampling.width
     if not recipe.refines:
-        return (_denoise_plan(request, recipe, **size),)
+        return (_denoise_plan(request, recipe, height=height, width=width),)
     given = request.stage_overrides.get(REFINE, {})
     values = refine_override({**recipe.stage_values.get(REFINE, {}), **given})
     refine = DenoisePlan(
         REFINE,
-        **size,
+        height,
+        width,
         sigmas=refine_sigmas(values.num_inference_steps or len(REFINE_SIGMAS) - 1),
         image_crf=values.image_crf or 0,
         add_noise=recipe.add_noise,
         position_offset_s=values.video_position_offset_sec,
     )
-    half = {name: size_px // UPSAMPLING for name, size_px in size.items()}
-    return (_denoise_plan(request, recipe, **half), refine)
+    first = _denoise_plan(request, recipe, height=height // UPSAMPLING, width=width // UPSAMPLING)
+    return (first, refine)
 
 
 def _denoise_plan(request: GenerationRequest, recipe: LTX2Recipe, *, height: int, width: int) -> DenoisePlan:
@@ -172,24 +165,6 @@ def _denoise_plan(request: GenerationRequest, recipe: LTX2Recipe, *, height: int
         guidance,
         image_crf=values.image_crf or 0,
     )
-
-
-def _images(source: str | Image.Image, stages: tuple[DenoisePlan, ...]) -> tuple[Frames, ...]:
-    pixels = load_pixels(source)
-    return tuple(compressed(fit(pixels, height=s.height, width=s.width), s.image_crf) for s in stages)
-
-
-def _image_source(request: GenerationRequest) -> str | Image.Image | None:
-    path, image = request.inputs.image_path, request.inputs.pil_image
-    if isinstance(path, list):
-        raise ConfigValidationError("inputs.image_path", "expected one image for one prompt, got a list")
-    if image is None:
-        return path
-    if path is not None:
-        raise ConfigValidationError("inputs.pil_image", "give either pil_image or image_path, not both")
-    if not isinstance(image, Image.Image):
-        raise ConfigValidationError("inputs.pil_image", f"expected a PIL image, got {type(image).__name__}")
-    return image
 
 
 def _read_state(request: GenerationRequest) -> LTX2ContinuationState:

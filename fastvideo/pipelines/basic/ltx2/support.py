@@ -23,7 +23,7 @@ _WHOLE_CHECKPOINT = (
 )
 _GUIDANCE = "guidance is set by guidance_scale, guidance_rescale and stage_overrides.denoise"
 UNGUIDED = "distilled models are sampled without guidance"
-_NO_SUCH_INPUT = "LTX-2 takes a prompt, a first frame and a state"
+_NO_SUCH_INPUT = "LTX-2 takes prompts, images and clips at given frames, and a state"
 
 GENERATOR_REASONS: Mapping[str, str] = {
     "revision": _LOCAL,
@@ -61,9 +61,6 @@ GENERATOR_REASONS: Mapping[str, str] = {
 }
 
 REQUEST_REASONS: Mapping[str, str] = {
-    "inputs.video_path": _NO_SUCH_INPUT,
-    "inputs.last_image": _NO_SUCH_INPUT,
-    "inputs.references": _NO_SUCH_INPUT,
     "inputs.latents": _NO_SUCH_INPUT,
     "inputs.audio_latents": _NO_SUCH_INPUT,
     "inputs.pose": _NO_SUCH_INPUT,

@@ -21,6 +21,10 @@ def test_a_crf_of_zero_leaves_a_picture_as_it_is() -> None:
     assert compressed(picture, 0) is picture
 
 
+def test_an_odd_row_and_column_are_cut_off() -> None:
+    assert compressed(a_picture()[:33, :31], 20).shape == (32, 30, 3)
+
+
 def test_a_higher_crf_loses_more_of_the_grain_but_not_the_picture() -> None:
     assert compressed(a_picture(), 33).shape == (64, 96, 3)
     errors = [error(crf) for crf in (5, 33, 51)]

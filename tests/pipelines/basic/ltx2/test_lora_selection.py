@@ -28,7 +28,7 @@ class Model:
 
     @property
     def weight(self) -> float:
-        return float(self.transformer.layer.weight)
+        return self.transformer.layer.weight.item()
 
 
 def test_an_adapter_takes_the_place_of_others_or_adds_to_them(tmp_path: Path) -> None:

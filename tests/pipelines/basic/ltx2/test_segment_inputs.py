@@ -130,18 +130,13 @@ def test_a_size_that_cannot_be_halved_is_refused() -> None:
     assert caught.value.path == "sampling.width"
 
 
-def test_a_first_frame_comes_at_the_size_of_each_stage_and_through_its_compression() -> None:
+def test_each_stage_has_its_own_compression_of_images() -> None:
     request = a_request(height=128, width=192)
-    noise = np.random.default_rng(0).integers(0, 255, (128, 192, 3), np.uint8)
-    request.inputs = InputConfig(pil_image=Image.fromarray(noise))
+    request.inputs = InputConfig(pil_image=Image.new("RGB", (8, 8)))
     request.stage_overrides = {"denoise": {"image_crf": 0}, "refine": {"image_crf": 30}}
-    half, full = two_stage_batch(request).images
-    assert half.shape == (64, 96, 3)
-    assert np.abs(half - noise.reshape(64, 2, 96, 2, 3).mean((1, 3))).max() <= 0.5
-    assert full.shape == (128, 192, 3)
-    assert not np.array_equal(full, noise)
-    request.stage_overrides["refine"]["image_crf"] = 0
-    assert np.array_equal(two_stage_batch(request).images[1], noise)
+    batch = two_stage_batch(request)
+    assert [stage.image_crf for stage in batch.stages] == [0, 30]
+    assert [reference.first_frame for reference in batch.references] == [0]
 
 
 GUIDED = LTX2Recipe(
@@ -219,19 +214,18 @@ def test_a_state_that_does_not_fit_the_request_is_a_state_error(changes: dict[st
 def test_an_initial_image_in_mid_stream_is_refused() -> None:
     request = continuing()
     request.inputs = InputConfig(pil_image=Image.new("RGB", (8, 8)))
-    with pytest.raises(ConfigValidationError, match="begins a stream"):
+    with pytest.raises(ConfigValidationError, match="continues a stream"):
         batch_of(request)
 
 
-def test_an_initial_image_is_cut_to_the_frame(tmp_path: Path) -> None:
+def test_an_initial_image_is_the_first_frame(tmp_path: Path) -> None:
     file = tmp_path / "image.png"
     Image.new("RGB", (200, 100), (10, 200, 30)).save(file)
     request = a_request()
     request.inputs = InputConfig(image_path=str(file))
-    (image,) = batch_of(request).images
-    assert image is not None
-    assert image.shape == (64, 96, 3)
-    assert (image == (10, 200, 30)).all()
+    (reference,) = batch_of(request).references
+    assert (reference.first_frame, reference.strength) == (0, 1.0)
+    assert (reference.frames[0] == (10, 200, 30)).all()
 
 
 @pytest.mark.parametrize(

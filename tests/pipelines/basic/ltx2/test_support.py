@@ -44,6 +44,9 @@ REQUEST_HONOURED = {
     "negative_prompt",  # without guidance it changes nothing
     "inputs.prompt_path",
     "inputs.image_path",
+    "inputs.video_path",
+    "inputs.last_image",
+    "inputs.references",
     "inputs.pil_image",
     *(f"sampling.{name}" for name in ("seed", "max_sequence_length", "num_frames", "height", "width", "fps")),
     "sampling.num_inference_steps",

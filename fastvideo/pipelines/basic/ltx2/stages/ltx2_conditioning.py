@@ -1,4 +1,4 @@
-"""What a segment keeps: the frames and the sound of the one before it, or a first frame."""
+"""What a segment keeps: the frames and the sound of the one before it, and images and clips at given frames."""
 
 from __future__ import annotations
 
@@ -7,20 +7,24 @@ import torch
 from torch import Tensor
 
 from fastvideo.api.errors import StateInvalid
+from fastvideo.models.ltx2.rope import keyframe_positions
 from fastvideo.models.ltx2.video_vae import VideoVAE
 from fastvideo.pipelines.basic.ltx2.batch import Frames, LTX2Batch
 from fastvideo.pipelines.basic.ltx2.continuation import LTX2ContinuationState
 from fastvideo.pipelines.basic.ltx2.first_frame import fit
 from fastvideo.pipelines.basic.ltx2.pipeline_configs import LTX2T2VConfig
+from fastvideo.pipelines.basic.ltx2.references import Reference
 from fastvideo.pipelines.basic.ltx2.stages.stage import Stage
 from fastvideo.pipelines.basic.ltx2.stages.tokens import audio_to_tokens, video_to_tokens
 
 
 class LTX2ConditioningStage(Stage):
-    """Encodes the frames to clean latents at the segment's head, and puts the carried audio latents at the sound's.
+    """Encodes frames to clean latents, at the size of the denoising stage, and puts the carried audio latents at the
+    sound's head.
 
-    Frames are encoded at the size of the denoising stage. A picture of strength s gets the mask 1 - s. The sound's
-    strength *is* its mask: 0 keeps it.
+    What stands at the segment's head takes the place of its first latents; what stands later is appended as tokens of
+    its own that the others look at. A picture of strength s gets the mask 1 - s. The sound's strength *is* its mask:
+    0 keeps it.
     """
 
     def __init__(self, video_vae: VideoVAE, audio_channels: int, audio_bins: int) -> None:
@@ -28,26 +32,52 @@ class LTX2ConditioningStage(Stage):
         self._audio_shape = (audio_channels, audio_bins)
 
     def forward(self, batch: LTX2Batch, config: LTX2T2VConfig) -> LTX2Batch:
-        if batch.images:
-            self._keep_frames(batch, [batch.images[batch.stage_index]], strength=1.0)
+        stage = batch.stage
+        for reference in batch.references:
+            self._keep_reference(batch, reference)
         if batch.state is not None:
             if batch.state.video_frames:
-                frames = [fit(f, height=batch.stage.height, width=batch.stage.width) for f in batch.state.video_frames]
-                self._keep_frames(batch, frames, batch.state.video_conditioning_strength)
+                frames = [fit(frame, height=stage.height, width=stage.width) for frame in batch.state.video_frames]
+                self._keep_head(batch, self._encoded(frames), batch.state.video_conditioning_strength)
             self._keep_sound(batch, batch.state)
         return batch
 
     def verify_input(self, batch: LTX2Batch) -> None:
         self.check(batch.video is not None and batch.audio is not None, "latents have not been prepared")
 
-    def _keep_frames(self, batch: LTX2Batch, frames: list[Frames], strength: float) -> None:
+    def _keep_reference(self, batch: LTX2Batch, reference: Reference) -> None:
         assert batch.video is not None
+        stage, vae, strength = batch.stage, self._video_vae, reference.strength
+        latents = self._encoded(reference.frames_at(stage.height, stage.width, crf=stage.image_crf))
+        if reference.first_frame == 0:
+            self._keep_head(batch, latents, strength)
+            return
+        positions = keyframe_positions(
+            *latents.shape[2:],
+            first_frame=reference.first_frame,
+            pixel_frames=len(reference.frames),
+            fps=batch.plan.fps,
+            temporal_scale=vae.temporal_scale,
+            spatial_scale=vae.spatial_scale,
+            offset_s=batch.position_offset_s,
+            device=batch.video.latents.device,
+        )
+        clean = video_to_tokens(latents).to(batch.video.latents)
+        batch.video.append(clean, 1.0 - strength, positions, batch.noise(tuple(clean.shape)).to(clean))
+
+    def _keep_head(self, batch: LTX2Batch, latents: Tensor, strength: float) -> None:
+        assert batch.video is not None
+        clean = video_to_tokens(latents).to(batch.video.latents)
+        batch.video.keep(slice(0, clean.shape[1]), clean, 1.0 - strength)
+
+    def _encoded(self, frames: list[Frames]) -> Tensor:
+        """Normalised latents of frames at the stage's size."""
         weights = next(self._video_vae.parameters())
         with torch.inference_mode():
             pixels = frames_to_pixels(frames).to(device=weights.device, dtype=weights.dtype)
-            clean = video_to_tokens(self._video_vae.encode(pixels)).to(batch.video.latents)
-        # Encoding is all that makes these tokens; they stay ordinary tensors for the steps to come.
-        batch.video.keep(slice(0, clean.shape[1]), clean.clone(), 1.0 - strength)
+            latents = self._video_vae.encode(pixels)
+        # Encoding is all that makes these; they stay ordinary tensors for the steps to come.
+        return latents.clone()
 
     def _keep_sound(self, batch: LTX2Batch, state: LTX2ContinuationState) -> None:
         count = batch.plan.audio_context_latents

@@ -47,8 +47,7 @@ class LTX2DenoisingStage(Stage):
         assert audio is not None
         assert batch.context is not None
         device = video.latents.device
-        offset_s = stage.position_offset_s
-        positions = (
+        grid, sound = (
             video_positions(
                 batch.plan.latent_frames,
                 stage.height // self._spatial_scale,
@@ -56,11 +55,13 @@ class LTX2DenoisingStage(Stage):
                 fps=batch.plan.fps,
                 temporal_scale=self._temporal_scale,
                 spatial_scale=self._spatial_scale,
-                offset_s=float(batch.plan.position_offset) if offset_s is None else offset_s,
+                offset_s=batch.position_offset_s,
                 device=device,
             ),
             audio_positions(batch.plan.audio_latents, device=device),
         )
+        appended = video.appended_positions
+        positions = (grid if appended is None else torch.cat([grid, appended], dim=2), sound)
         rope = self._transformer.rope_tables(*positions)
         for step in range(stage.steps):
             sigma, following = stage.sigmas[step], stage.sigmas[step + 1]
@@ -75,6 +76,8 @@ class LTX2DenoisingStage(Stage):
                 clean = guidance.apply(predictions[index], {name: weak[index] for name, weak in weaker.items()})
                 clean = torch.lerp(stream.clean, clean, stream.mask.unsqueeze(-1))
                 stream.latents = euler_step(stream.latents, clean, sigma, following)
+            if step + 1 == stage.steps:
+                video.drop_appended()
             yield step + 1
 
     def _predictions(

@@ -11,6 +11,7 @@ from fastvideo.pipelines.basic.ltx2.continuation import LTX2ContinuationState
 from fastvideo.pipelines.basic.ltx2.denoise_plan import DenoisePlan
 from fastvideo.pipelines.basic.ltx2.guidance import Guidance, StreamGuidance
 from fastvideo.pipelines.basic.ltx2.pipeline_configs import LTX2T2VConfig
+from fastvideo.pipelines.basic.ltx2.references import Reference
 from fastvideo.pipelines.basic.ltx2.segment_plan import SegmentPlan
 from fastvideo.pipelines.basic.ltx2.stages import (
     LTX2AudioDecodingStage,
@@ -89,12 +90,34 @@ def test_a_size_off_the_grid_is_caught(components: LTX2Components) -> None:
 
 def test_an_image_takes_the_place_of_the_first_latent_frame(components: LTX2Components) -> None:
     image = np.full((64, 96, 3), 200, np.uint8)
-    batch = conditioning(components)(preparation(components)(a_batch(images=(image,)), CONFIG), CONFIG)
+    batch = conditioning(components)(
+        preparation(components)(a_batch(references=(Reference((image,)),)), CONFIG), CONFIG
+    )
     assert batch.video is not None
     assert batch.video.mask.tolist() == [[0.0] * 6 + [1.0] * 6]
     with torch.inference_mode():
         encoded = components.video_vae.encode(frames_to_pixels([image]))
     assert torch.equal(batch.video.latents[:, :6], encoded.flatten(2).transpose(1, 2))
+
+
+def test_a_later_image_is_appended_at_its_time_and_dropped_with_the_last_step(components: LTX2Components) -> None:
+    image = np.full((80, 80, 3), 200, np.uint8)
+    batch = LTX2TextEncodingStage(components.text_encoder, components.connectors)(
+        a_batch(references=(Reference((image,), 5, 0.75),), plan=SegmentPlan.make(9, 24, position_offset_s=0.5)), CONFIG
+    )
+    plain = preparation(components)(batch, CONFIG).video
+    assert plain is not None
+    noise = plain.latents.clone()
+    conditioning(components)(batch, CONFIG)
+    assert batch.video is not None
+    assert torch.equal(batch.video.latents[:, :12], noise)
+    assert batch.video.mask.tolist() == [[1.0] * 12 + [0.25] * 6]
+    positions = batch.video.appended_positions
+    assert positions is not None
+    assert positions[0, 0].tolist() == [pytest.approx([5 / 24 + 0.5, 6 / 24 + 0.5])] * 6
+    denoising(components)(batch, CONFIG)
+    assert batch.video.latents.shape == (1, 12, 128)
+    assert batch.video.mask.shape == (1, 12)
 
 
 def test_audio_latents_of_another_model_are_a_state_error(components: LTX2Components) -> None:
