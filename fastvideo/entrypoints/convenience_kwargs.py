@@ -57,8 +57,8 @@ _HOMES: Mapping[str, str] = {
     "ltx2_refine_upsampler_path": "pipeline.components.upsampler_weights",
     "ltx2_refine_enabled": "pipeline.preset_overrides.refine.enabled",
     "ltx2_refine_add_noise": "pipeline.preset_overrides.refine.add_noise",
-    "ltx2_refine_num_inference_steps": "pipeline.preset_overrides.refine.num_inference_steps",
-    "ltx2_refine_guidance_scale": "pipeline.preset_overrides.refine.guidance_scale",
+    "ltx2_refine_num_inference_steps": "stage_overrides.refine.num_inference_steps of a request",
+    "ltx2_refine_guidance_scale": "stage_overrides.refine.guidance_scale of a request",
 }
 
 

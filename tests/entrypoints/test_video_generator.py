@@ -413,6 +413,18 @@ def test_each_override_of_the_refine_stage_changes_what_is_made(two_stages: Vide
     assert all(not np.array_equal(made[0], other) for other in made[1:])
 
 
+def test_a_model_as_trained_can_refine_what_it_made_with_guidance(cache: None, tmp_path: Path) -> None:
+    pipeline = {
+        "preset": "ltx2_base",
+        "preset_overrides": {"refine": {"enabled": True}},
+        "components": {"refine_lora_path": str(a_lora(tmp_path, 1))},
+    }
+    with VideoGenerator.from_config({"model_path": "tiny:?seed=0", "pipeline": pipeline}) as built:
+        events = list(built.stream(a_request()))
+    progress = [event for event in events if isinstance(event, VideoProgressEvent)]
+    assert [event.stage for event in progress] == ["denoise"] * 3 + ["refine"] * 2
+
+
 def a_lora(folder: Path, seed: int) -> Path:
     """An adapter of the tiny checkpoint's first block, strong enough to be seen."""
     from safetensors.torch import save_file

@@ -379,6 +379,8 @@ def test_a_clip_with_images_at_frames_is_that_of_diffusers(
             audio_stg_scale=0.0,
             audio_modality_scale=1.0,
             audio_guidance_rescale=0.0,
+            # Only their number counts: with a noise scale of 1 they are replaced by noise.
+            audio_latents=torch.zeros(1, 8, batch.plan.audio_latents, 16),
             noise_scale=1.0,
             generator=torch.Generator().manual_seed(SEED),
             max_sequence_length=components.text_encoder.max_tokens,

@@ -71,6 +71,11 @@ class LTX2Components:
 def checkpoint_file(path: Path) -> Path:
     """The checkpoint that ``path`` means: the file itself, or the only ``*.safetensors`` file of a folder."""
     if path.is_dir():
+        if (path / "model_index.json").is_file():
+            raise CheckpointError(
+                f"{path} is a folder in the layout of diffusers, which is not loaded here; use the model's official "
+                "single file"
+            )
         files = sorted(path.glob("*.safetensors"))
         if len(files) != 1:
             found = ", ".join(file.name for file in files[:5]) or "none"

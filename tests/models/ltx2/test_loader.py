@@ -207,6 +207,11 @@ def test_a_folder_stands_for_its_only_checkpoint(original: Path, tmp_path: Path)
     assert checkpoint_file(original.parent) == original
     with pytest.raises(CheckpointError, match="found none"):
         checkpoint_file(tmp_path)
+    index = tmp_path / "model_index.json"
+    index.touch()
+    with pytest.raises(CheckpointError, match=r"layout of diffusers.*official single file"):
+        checkpoint_file(tmp_path)
+    index.unlink()
     for name in ("a.safetensors", "b.safetensors"):
         (tmp_path / name).touch()
     with pytest.raises(CheckpointError, match=r"a\.safetensors, b\.safetensors"):
