@@ -98,18 +98,17 @@ class SegmentIndex:
             self._join_pairs()
 
     def boxes(self) -> bytes:
-        """``INDEX_BYTES`` bytes: a ``sidx`` of the fragments, which follow it, and a ``free`` box; or that alone."""
+        """``INDEX_BYTES`` bytes: a ``free`` box and a ``sidx`` of the fragments, which follow it; or ``free`` alone."""
         if not self._entries:
             return box(b"free", bytes(INDEX_BYTES - HEADER_BYTES))
         free_bytes = INDEX_BYTES - _FIXED_BYTES - _ENTRY_BYTES * len(self._entries)
-        head = struct.pack(
-            ">IIQQHH", self._track_id, self._timescale, self._first_ticks or 0, free_bytes, 0, len(self._entries)
-        )
+        # FFmpeg, and with it Chromium, trusts an index only where the fragments follow it at once.
+        head = struct.pack(">IIQQHH", self._track_id, self._timescale, self._first_ticks or 0, 0, 0, len(self._entries))
         entries = (
             struct.pack(">3I", entry.size, entry.ticks, _STARTS_WITH_KEYFRAME if entry.keyframe else 0)
             for entry in self._entries
         )
-        return full_box(b"sidx", 1, 0, head, *entries) + box(b"free", bytes(free_bytes - HEADER_BYTES))
+        return box(b"free", bytes(free_bytes - HEADER_BYTES)) + full_box(b"sidx", 1, 0, head, *entries)
 
     def _join_pairs(self) -> None:
         joined = []

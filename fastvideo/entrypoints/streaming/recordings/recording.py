@@ -130,7 +130,8 @@ class Recording:
             "height": height_px,
         }
         waiting, self._waiting = self._waiting, []
-        for line in [event_line(START, ts, media.duration_s, facts), *waiting]:
+        start_s = ts if media.has_media else self.info.started_at_s
+        for line in [event_line(START, start_s, media.duration_s, facts), *waiting]:
             self._check_room(len(line))
             events.append(line)
         self._note_sizes()

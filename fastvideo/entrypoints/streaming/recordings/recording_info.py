@@ -67,4 +67,7 @@ class RecordingInfo:
 
 
 def _iso(moment_s: float | None) -> str | None:
-    return None if moment_s is None else datetime.fromtimestamp(moment_s, UTC).isoformat(timespec="milliseconds")
+    if moment_s is None:
+        return None
+    # Rounded as in the file of events, and not cut off.
+    return datetime.fromtimestamp(round(moment_s, 3), UTC).isoformat(timespec="milliseconds")

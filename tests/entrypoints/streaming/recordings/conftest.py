@@ -36,12 +36,14 @@ class Clip:
         return [fragment for segment in self.segments for fragment in segment]
 
 
-def coded(width: int = 64, height: int = 48, segments: int = 3) -> Clip:
+def coded(width: int = 64, height: int = 48, segments: int = 3, *, noise: bool = False) -> Clip:
     cursor, made, init = MediaCursor.start(), [], b""
     for number in range(segments):
         with SegmentEncoder(width=width, height=height, fps=FPS, cursor=cursor, encoder="libx264") as encoder:
             frames = np.full((SEGMENT_FRAMES, height, width, 3), 60 * number + 30, np.uint8)
             frames[:, :, : width // 2] += np.arange(SEGMENT_FRAMES, dtype=np.uint8)[:, None, None, None]
+            if noise:
+                frames = np.random.default_rng(number).integers(0, 256, frames.shape, dtype=np.uint8)
             init = encoder.init_segment
             fragments = encoder.push_video(frames)
             owed, cursor = encoder.finish()
@@ -53,6 +55,12 @@ def coded(width: int = 64, height: int = 48, segments: int = 3) -> Clip:
 def clip() -> Clip:
     """Three segments of a second each."""
     return coded()
+
+
+@pytest.fixture(scope="session")
+def large_clip() -> Clip:
+    """Two segments of a second each that code badly: a megabyte or so."""
+    return coded(256, 192, segments=2, noise=True)
 
 
 @pytest.fixture(scope="session")

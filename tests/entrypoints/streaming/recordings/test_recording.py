@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 from collections.abc import Callable
 from typing import Any
 
+import av
 import pytest
 from PIL import Image
 
@@ -32,7 +34,7 @@ def test_a_whole_session_is_one_file_with_an_index_events_and_a_poster(
     recording.finish("stop_requested", 9.0)
     data = shelf.media()
     kinds = [box.kind for box in parse_boxes(data)]
-    assert kinds[:4] == [b"ftyp", b"moov", b"sidx", b"free"]
+    assert kinds[:4] == [b"ftyp", b"moov", b"free", b"sidx"]
     assert kinds[4:] == [b"moof", b"mdat"] * len(clip.fragments)
     assert played(data) == pytest.approx([frame / 24 for frame in range(72)])
     assert [event["event"] for event in shelf.events()] == [
@@ -64,6 +66,38 @@ def test_it_can_be_played_after_every_single_fragment(shelf: Any, clip: Any, pla
         assert len(played(on_disk)) == len(played(head + on_disk[len(head) :])) == round(recording.info.duration_s * 24)
     recording.finish("stop_requested", 2.0)
     assert shelf.media()[: len(head)] == head
+
+
+class CountingFile(io.BytesIO):
+    """Counts the bytes that are read from it."""
+
+    count = 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        data = super().read(size)
+        self.count += len(data)
+        return data
+
+
+def test_a_player_knows_its_length_and_where_to_seek_without_reading_it(shelf: Any, large_clip: Any) -> None:
+    recording = shelf.recording()
+    record(recording, large_clip)
+    head, _ = recording.media.head()
+    growing = head + shelf.media()[len(head) :]
+    recording.finish("stop_requested", 2.0)
+    without = large_clip.init + b"".join(large_clip.fragments)
+    for data, indexed in ((shelf.media(), True), (growing, True), (without, False)):
+        file = CountingFile(data)
+        # As a browser does: it reads no more than it needs to know what there is.
+        options = {"probesize": "4096", "analyzeduration": "0"}
+        with av.open(file, container_options=options, buffer_size=4096) as container:
+            opened = file.count / len(data)
+            assert container.duration == 2_000_000
+            container.seek(1_900_000)
+            frame = next(container.decode(video=0))
+            assert 0.5 < frame.time < 2
+        # The last is what it would be without an index.
+        assert opened < 0.2 if indexed else opened > 0.3
 
 
 def test_several_fragments_in_one_message_are_all_kept(shelf: Any, clip: Any, played: Callable[..., Any]) -> None:
