@@ -228,7 +228,7 @@ export class Controller extends EventTarget {
 
   /** @param {string[]} curated */
   #opened(curated) {
-    const { presets, story, toggles, image, snapshot } = this.#store.state;
+    const { presets, story, toggles, image, snapshot, record, info } = this.#store.state;
     const chosen = presets.find((one) => one.name === story.preset);
     this.send({
       type: "session_init_v2",
@@ -240,6 +240,7 @@ export class Controller extends EventTarget {
       loop_generation_enabled: toggles.loop,
       single_clip_mode: toggles.singleClip,
       ...(snapshot && { continuation_state: snapshot.state }),
+      ...(record && info?.features.recordings && { record: true }),
     });
     this.#store.update((state) => ({ ...state, snapshot: null }));
   }

@@ -6,6 +6,8 @@ import { listenToKeys } from "./keyboard.js";
 import { onEachFrame } from "./media/frames.js";
 import { Player } from "./media/player.js";
 import { initialState } from "./state.js";
+import { showRecordings } from "./recordings/panel.js";
+import { showRecordSwitch } from "./recordings/switch.js";
 import { remember, remembered } from "./storage.js";
 import { Store } from "./store.js";
 import { StoryPlayer } from "./story_player.js";
@@ -44,6 +46,8 @@ showBoard(store, story, controller);
 showLibrary(store, story, controller);
 showActions(store, controller, story);
 showNotices(store, controller);
+showRecordSwitch(store, controller);
+showRecordings(store, controller, player);
 listenToKeys(store, controller, player);
 
 if (matchMedia("(hover: hover)").matches) byId("prompt", HTMLTextAreaElement).focus();

@@ -46,6 +46,7 @@ import * as prompts from "./prompts.js";
  * @property {number} started_ms when the viewer asked for it
  * @property {number | null} firstFrame_ms from the viewer's Enter to the first picture
  * @property {string | null} id
+ * @property {{state: "recording" | "ended" | "unavailable", reason: string | null} | null} recording on the server; null when nobody asked
  * @property {{ahead: number, waiting: number, eta_ms: number | null} | null} queue
  * @property {{gpu: number, model: string | null, timeout_s: number} | null} worker
  * @property {{preset: string | null, width: number, height: number, fps: number, num_frames: number, limits: Record<string, number>} | null} stream
@@ -76,6 +77,7 @@ export function newSession() {
     started_ms: 0,
     firstFrame_ms: null,
     id: null,
+    recording: null,
     queue: null,
     worker: null,
     stream: null,
@@ -230,6 +232,8 @@ export function receive(session, message, now_ms) {
         id: message.session_id ?? session.id,
         queue: { ahead: message.position, waiting: message.queue_depth, eta_ms: message.eta_ms ?? null },
       };
+    case "recording_status":
+      return { ...session, recording: { state: message.state, reason: message.reason ?? null } };
     case "gpu_assigned":
       return {
         ...session,

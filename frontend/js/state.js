@@ -22,7 +22,7 @@ import { newStory } from "./story.js";
  * @property {number} num_frames
  * @property {Record<string, number>} limits
  * @property {string[]} examples
- * @property {{segment_cap?: number}} features
+ * @property {{segment_cap?: number, recordings?: boolean}} features
  *
  * @typedef {{id: number, tone: "good" | "bad", title: string, detail: string}} Notice
  *
@@ -38,6 +38,7 @@ import { newStory } from "./story.js";
  * @property {(import("./snapshot_file.js").Snapshot & {name: string}) | null} snapshot where the next stream goes on from
  * @property {import("./session.js").Session} session
  * @property {import("./media/player.js").PlayerStats} playback
+ * @property {boolean} record ask the server to keep the next stream
  * @property {{bytes: number, dropped: number}} recording
  * @property {{prompt: string, story: boolean} | null} lastStart how the last stream was begun
  * @property {Notice[]} notices
@@ -62,6 +63,7 @@ export function initialState(playback) {
     snapshot: null,
     session: newSession(),
     playback,
+    record: false,
     recording: { bytes: 0, dropped: 0 },
     lastStart: null,
     notices: [],
