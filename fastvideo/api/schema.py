@@ -379,7 +379,8 @@ class StoresConfig(_Strict):
 
 @dataclass
 class RequestLimits(_Strict):
-    """What one request may ask for. ``max_pixels`` is height x width."""
+    """What one request may ask for. ``max_pixels`` is height x width; ``max_model_requests_per_minute``: how often one
+    session may have a language model asked."""
 
     min_size_px: int = 32
     max_width_px: int = 3840
@@ -393,6 +394,7 @@ class RequestLimits(_Strict):
     max_prompt_chars: int = 4000
     max_queued_prompts: int = 32
     max_curated_prompts: int = 64
+    max_model_requests_per_minute: int = 120
 
 
 @dataclass

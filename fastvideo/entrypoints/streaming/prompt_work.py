@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
+from fastvideo.entrypoints.streaming.ask_budget import AskBudget
 from fastvideo.entrypoints.streaming.director import Director, Prompt
 from fastvideo.entrypoints.streaming.prompt.gate import PromptGate
 from fastvideo.entrypoints.streaming.prompt.outcome import Enhanced, PromptOutcome, Unchanged
@@ -55,13 +56,22 @@ class PromptWork:
     """Asks language models for one session: for the upcoming prompt, and once for each curated one.
 
     :meth:`look_ahead` starts what is wanted now and ends what is not; call it whenever something has changed.
-    :meth:`words` gives a segment its words. ``clock`` gives monotonic seconds.
+    :meth:`words` gives a segment its words; its own where ``budget`` is used up. ``clock`` gives monotonic seconds.
     """
 
-    def __init__(self, gate: PromptGate, session: Session, director: Director, *, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        gate: PromptGate,
+        session: Session,
+        director: Director,
+        budget: AskBudget,
+        *,
+        clock: Callable[[], float],
+    ) -> None:
         self._gate = gate
         self._session = session
         self._director = director
+        self._budget = budget
         self._clock = clock
         self._works: dict[_Key, _Work] = {}
         self._upcoming: _Key | None = None
@@ -90,8 +100,7 @@ class PromptWork:
             self._begin(upcoming)
         under_way = sum(not self._works[key].task.done() for key in curated if key in self._works)
         for key in curated:
-            if under_way < MAX_BESIDE and key not in self._works:
-                self._begin(key)
+            if under_way < MAX_BESIDE and key not in self._works and self._begin(key) is not None:
                 under_way += 1
 
     async def words(self, prompt: Prompt) -> Words:
@@ -150,7 +159,9 @@ class PromptWork:
                 del self._works[key]
                 work.task.cancel()
 
-    def _begin(self, key: _Key) -> _Work:
+    def _begin(self, key: _Key) -> _Work | None:
+        if not self._budget.take(self._clock()):
+            return None
         gate, story = self._gate, self._director.story
         answer = gate.enhanced(key.text) if key.operation == "enhance" else gate.extended(story)
         task = asyncio.ensure_future(answer)
@@ -177,7 +188,7 @@ class PromptWork:
         self._taking, self._postponed = key, False
         try:
             work = self._works.get(key) or self._begin(key)
-            outcome = await self._outcome(work, prompt)
+            outcome = self._without(prompt) if work is None else await self._outcome(work, prompt)
         finally:
             self._taking = None
             # A curated prompt's words are good for every round; any other answer is used once.
@@ -190,6 +201,10 @@ class PromptWork:
             round((self._clock() - began_s) * 1000.0, 3),
             outcome.detail if isinstance(outcome, Unchanged) else None,
         )
+
+    def _without(self, prompt: Prompt) -> PromptOutcome:
+        self._gate.check(prompt.text)
+        return Unchanged(prompt.text, "rate_limited", "this session has had language models asked too often", 0.0)
 
     async def _outcome(self, work: _Work, prompt: Prompt) -> PromptOutcome:
         if not work.task.done():

@@ -16,6 +16,7 @@ from typing import Any
 from fastvideo.api.errors import FastVideoError, GenerationCancelled
 from fastvideo.entrypoints.streaming import endings
 from fastvideo.entrypoints.streaming.admission import ADMITTED, Place, QueueFull
+from fastvideo.entrypoints.streaming.ask_budget import AskBudget
 from fastvideo.entrypoints.streaming.client_commands import ClientCommands, tell_prompt
 from fastvideo.entrypoints.streaming.connection import Connection, ConnectionLost
 from fastvideo.entrypoints.streaming.director import End, Prompt, Start, Wait
@@ -274,8 +275,10 @@ class SessionRunner:
         session.metadata = dict(message.model_extra or {})
         session.touch(now=self._clock())
         gate, director = self._server.prompts, opening.director
-        prompts = self._prompts = PromptWork(gate, session, director, clock=self._clock)
-        self._rewrites = SeedRewrites(gate, director, self._server.streaming.limits, post=self._post)
+        limits = self._server.streaming.limits
+        budget = AskBudget(limits.max_model_requests_per_minute)
+        prompts = self._prompts = PromptWork(gate, session, director, budget, clock=self._clock)
+        self._rewrites = SeedRewrites(gate, director, limits, budget, post=self._post, clock=self._clock)
         await self._states.replace(opening.state)
         return opening, prompts
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from fastvideo.api.errors import ConfigValidationError, LimitExceeded
 from fastvideo.api.schema import RequestLimits
+from fastvideo.entrypoints.streaming.ask_budget import AskBudget
 from fastvideo.entrypoints.streaming.director import Director
 from fastvideo.entrypoints.streaming.error_messages import error_message
 from fastvideo.entrypoints.streaming.prompt.enhancer import MAX_STORY_CHARS
@@ -32,10 +32,21 @@ _ALTERNATIVES = 3
 class SeedRewrites:
     """Answers ``rewrite_seed_prompts``, one at a time. Nothing is replaced: the client says what it takes."""
 
-    def __init__(self, gate: PromptGate, director: Director, limits: RequestLimits, *, post: SessionPost) -> None:
+    def __init__(
+        self,
+        gate: PromptGate,
+        director: Director,
+        limits: RequestLimits,
+        budget: AskBudget,
+        *,
+        post: SessionPost,
+        clock: Callable[[], float],
+    ) -> None:
         self._gate = gate
         self._director = director
         self._limits = limits
+        self._budget = budget
+        self._clock = clock
         self._post = post
         self._task: asyncio.Task[None] | None = None
 
@@ -45,10 +56,7 @@ class SeedRewrites:
             await self._post.put(_refused("No language model rewrites prompts on this server."))
             return
         if self._task is not None and not self._task.done():
-            busy = "One rewrite is under way; ask again when it is complete."
-            await self._post.put(
-                ErrorMessage(code="invalid_message", message=busy, retryable=True, reason="rate_limited")
-            )
+            await self._post.put(_later("One rewrite is under way; ask again when it is complete."))
             return
         seeds = self._seeds()
         if not seeds:
@@ -60,6 +68,9 @@ class SeedRewrites:
             await self._gate.check_all([*seeds, *([instruction] if instruction else [])])
         except (ConfigValidationError, PromptBlocked) as error:
             await self._post.put(error_message(error))
+            return
+        if not self._budget.take(self._clock()):
+            await self._post.put(_later("This session has had language models asked too often; ask again later."))
             return
         count = message.count or (min(len(seeds), MAX_REWRITES) if len(seeds) > 1 else _ALTERNATIVES)
         options = RewriteOptions(count=count, instruction=instruction)
@@ -88,10 +99,10 @@ class SeedRewrites:
             )
 
     async def _rewrite(self, seeds: Sequence[str], options: RewriteOptions) -> None:
-        began_s = time.monotonic()
+        began_s = self._clock()
 
         def latency_ms() -> float:
-            return round((time.monotonic() - began_s) * 1000.0, 3)
+            return round((self._clock() - began_s) * 1000.0, 3)
 
         try:
             result = await self._gate.rewritten(seeds, options)
@@ -123,3 +134,7 @@ class SeedRewrites:
 
 def _refused(text: str) -> ErrorMessage:
     return ErrorMessage(code="invalid_message", message=text)
+
+
+def _later(text: str) -> ErrorMessage:
+    return ErrorMessage(code="invalid_message", message=text, retryable=True, reason="rate_limited")

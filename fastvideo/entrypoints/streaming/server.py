@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from fastapi import FastAPI, Request, Response, WebSocket
 from starlette.datastructures import Address, Headers
-from starlette.responses import JSONResponse, PlainTextResponse
+from starlette.responses import PlainTextResponse
 
 import fastvideo
 from fastvideo.api.errors import ConfigValidationError, EncodeError, FastVideoError
@@ -29,6 +29,7 @@ from fastvideo.entrypoints.streaming.health import build_health_router, get_pool
 from fastvideo.entrypoints.streaming.opening import limits_on_the_wire
 from fastvideo.entrypoints.streaming.page import PageHeaders, mount_page
 from fastvideo.entrypoints.streaming.pool_choice import usable_devices, wants_processes, worker_pool
+from fastvideo.entrypoints.streaming.prompt.admin import build_prompt_admin
 from fastvideo.entrypoints.streaming.prompt.gate import PromptGate, build_gate
 from fastvideo.entrypoints.streaming.protocol import ErrorMessage, encode_server_message
 from fastvideo.entrypoints.streaming.recordings.recordings import Recordings
@@ -45,7 +46,7 @@ from fastvideo.entrypoints.streaming.stream_server import bind, build_server, se
 from fastvideo.entrypoints.streaming.warmup import Warmup
 from fastvideo.entrypoints.streaming.worker import SegmentGenerator, preset_defaults
 from fastvideo.media.video_coder import PRESETS, VideoCoder, choose_encoder
-from fastvideo.resources import example_prompts, frontend_dir, prompts_dir
+from fastvideo.resources import example_prompts, frontend_dir
 
 __all__ = ["ServerState", "build_app", "build_server", "run_server"]
 
@@ -153,6 +154,7 @@ def build_app(
     app.add_middleware(PageHeaders)
     _add_routes(app, server)
     app.include_router(recording_routes(server.recordings, streaming.recordings.listing, same_origin=_is_same_origin))
+    app.include_router(build_prompt_admin(server.prompts))
     app.include_router(build_health_router(server.pool, draining=lambda: server.draining, with_health=False))
     mount_page(app, frontend_dir())
     return app
@@ -192,22 +194,6 @@ def _add_routes(app: FastAPI, server: ServerState) -> None:
         server.metrics.sessions.set(len(server.sessions))
         server.metrics.queue.set(server.pool.health().queued_sessions)
         return Response(server.metrics.exposition(), media_type=metrics.CONTENT_TYPE)
-
-    @app.post("/v1/admin/prompts/reload")
-    async def reload_prompts(request: Request) -> Response:
-        if not _is_loopback(request.client) or not same_host(
-            request.headers.get("origin"), request.headers.get("host", "")
-        ):
-            return PlainTextResponse("prompts are reloaded for clients on this machine\n", status_code=403)
-        enhancer = server.prompts.enhancer
-        if enhancer is None:
-            return PlainTextResponse("streaming.prompt.enabled is false: no prompts are loaded\n", status_code=409)
-        files = await asyncio.to_thread(enhancer.reload_system_prompts)
-        own = prompts_dir()
-        origins = {
-            operation.value: "package" if path.parent == own else "operator" for operation, path in files.items()
-        }
-        return JSONResponse({"prompts": origins})
 
     @app.get("/v1/presets")
     async def presets() -> dict[str, Any]:

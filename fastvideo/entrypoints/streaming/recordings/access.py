@@ -19,6 +19,11 @@ def may_list(request: Request, listing: Literal["loopback", "everyone", "nobody"
     """
     if listing != "loopback":
         return listing == "everyone"
+    return from_this_machine(request)
+
+
+def from_this_machine(request: Request) -> bool:
+    """Whether a client on this machine asked for this machine by its name, and no proxy for somebody else."""
     if any(name in request.headers for name in _FORWARDED):
         return False
     return is_loopback(request.client.host if request.client else "") and is_loopback(
