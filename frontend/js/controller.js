@@ -105,6 +105,7 @@ export class Controller extends EventTarget {
     if (this.#store.state.session.phase !== "active") return;
     if (name === "keepGoing") this.send({ type: "auto_extension_updated", enabled: on });
     if (name === "loop") this.send({ type: "loop_generation_updated", enabled: on });
+    if (name === "enhance") this.send({ type: "enhancement_updated", enabled: on });
   }
 
   /** @param {Partial<AppState["advanced"]>} change */
@@ -236,6 +237,7 @@ export class Controller extends EventTarget {
       ...(chosen && { preset: chosen.name, preset_label: chosen.label }),
       curated_prompts: curated,
       ...(image && { initial_image: { mime: image.mime, name: image.name, data: image.data } }),
+      enhancement_enabled: toggles.enhance,
       auto_extension_enabled: toggles.keepGoing,
       loop_generation_enabled: toggles.loop,
       single_clip_mode: toggles.singleClip,

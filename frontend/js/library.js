@@ -1,7 +1,7 @@
 /**
  * Stories to choose from: the server's presets, and those that the viewer saved in this browser.
  *
- * @typedef {import("./state.js").Toggle} Toggle
+ * @typedef {Exclude<import("./state.js").Toggle, "enhance">} Toggle those that belong to a story
  * @typedef {object} Choice what is put on the board
  * @property {string} name
  * @property {string} preset whose look a stream starts with; empty for none

@@ -22,8 +22,10 @@ import { showLibrary } from "./views/library.js";
 import { showNotices } from "./views/notices.js";
 import { showNow } from "./views/now.js";
 import { showQueue } from "./views/queue.js";
+import { showRewrite } from "./views/rewrite.js";
 import { showStage } from "./views/stage.js";
 import { showTimeline } from "./views/timeline.js";
+import { showWhispers } from "./views/whisper.js";
 
 const player = new Player(byId("video", HTMLVideoElement));
 const store = new Store(initialState(player.stats));
@@ -43,11 +45,13 @@ showNow(store, controller);
 showHealth(store, player);
 showQueue(store, controller);
 showBoard(store, story, controller);
+showRewrite(store, story);
 showLibrary(store, story, controller);
 showActions(store, controller, story);
 showNotices(store, controller);
 showRecordSwitch(store, controller);
 showRecordings(store, controller, player);
+showWhispers(store);
 listenToKeys(store, controller, player);
 
 if (matchMedia("(hover: hover)").matches) byId("prompt", HTMLTextAreaElement).focus();

@@ -13,6 +13,7 @@ import * as prompts from "./prompts.js";
  * @typedef {object} Segment
  * @property {number} index
  * @property {string} prompt
+ * @property {import("./protocol.js").PromptEnhancement | null} enhancement what a language model made of its prompt, when one was asked
  * @property {string} original the words before a language model made the prompt of them
  * @property {PromptSource} source
  * @property {SegmentStatus} status
@@ -330,6 +331,7 @@ function segmentStarted(session, message, now_ms) {
   const segment = {
     index: message.segment_idx,
     prompt: message.prompt,
+    enhancement: message.enhancement ?? null,
     original: message.enhancement?.operation === "enhance" ? message.enhancement.original : message.prompt,
     source: message.source ?? "user",
     status: "generating",

@@ -1,10 +1,11 @@
+import { noRewrite } from "./rewrite.js";
 import { newSession } from "./session.js";
 import { newStory } from "./story.js";
 
 /**
  * Everything the page shows, in one value.
  *
- * @typedef {"keepGoing" | "loop" | "singleClip"} Toggle
+ * @typedef {"keepGoing" | "loop" | "singleClip" | "enhance"} Toggle
  * @typedef {object} Preset
  * @property {string} name
  * @property {string} label
@@ -22,7 +23,7 @@ import { newStory } from "./story.js";
  * @property {number} num_frames
  * @property {Record<string, number>} limits
  * @property {string[]} examples
- * @property {{segment_cap?: number, recordings?: boolean}} features
+ * @property {{segment_cap?: number, recordings?: boolean, prompt_enhancement?: boolean}} features
  *
  * @typedef {{id: number, tone: "good" | "bad", title: string, detail: string}} Notice
  *
@@ -30,6 +31,7 @@ import { newStory } from "./story.js";
  * @property {Info | null} info
  * @property {Preset[]} presets
  * @property {import("./story.js").Story} story what is on the board
+ * @property {import("./rewrite.js").Rewrite} rewrite
  * @property {boolean} boardOpen the board is shown before there is a stream or a scene
  * @property {import("./library.js").SavedStory[]} saved the viewer's own stories, newest first
  * @property {Record<Toggle, boolean>} toggles
@@ -55,9 +57,10 @@ export function initialState(playback) {
     presets: [],
     story: newStory(),
     boardOpen: false,
+    rewrite: noRewrite(),
     saved: [],
     // A prompt is enough for a stream that goes on.
-    toggles: { keepGoing: true, loop: false, singleClip: false },
+    toggles: { keepGoing: true, loop: false, singleClip: false, enhance: false },
     advanced: { seed: null, steps: null, negative: "" },
     image: null,
     snapshot: null,

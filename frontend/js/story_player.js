@@ -1,4 +1,5 @@
 import { isWaiting } from "./prompts.js";
+import { MAX_TARGETS, alternativeGone, noRewrite, rewriteAnswered, rewriteAsked, rewriteRefused, wanted } from "./rewrite.js";
 import { isOpen, runningSegment } from "./session.js";
 import * as stories from "./story.js";
 
@@ -55,7 +56,7 @@ export class StoryPlayer {
       ...state,
       boardOpen: true,
       story: stories.newStory(scenes, { name, preset }),
-      toggles: { ...toggles, singleClip: isOpen(state.session) ? state.toggles.singleClip : toggles.singleClip },
+      toggles: { ...state.toggles, ...toggles, singleClip: isOpen(state.session) ? state.toggles.singleClip : toggles.singleClip },
     }));
     this.#tell();
   }
@@ -108,11 +109,53 @@ export class StoryPlayer {
     this.#change((story) => (story.name === name ? story : { ...story, name, changed: true }));
   }
 
+  /**
+   * Asks for other words for the scenes to come, or for all when there are none; without a story, for the last prompt.
+   * @param {string} instruction what to change; empty asks for variations
+   */
+  rewrite(instruction) {
+    const { session, story } = this.#store.state;
+    if (session.phase !== "active") return;
+    const ahead = stories.toCome(story);
+    const targets = (ahead.length > 0 ? ahead : story.scenes).slice(0, MAX_TARGETS);
+    const ids = targets.map(({ id }) => id);
+    this.#store.update((state) => ({ ...state, rewrite: rewriteAsked(ids) }));
+    // The server rewrites its curated prompts: these for the moment, and then again what is to come.
+    this.#stream.send({ type: "seed_prompts_updated", seed_prompts: targets.map(({ text }) => text) });
+    this.#stream.send({ type: "rewrite_seed_prompts", count: wanted(ids), ...(instruction && { instruction }) });
+    this.#told = true;
+    this.#tell();
+  }
+
+  /** Puts an alternative in the place of its scene, or at the end when that has been played. @param {number} key */
+  acceptAlternative(key) {
+    const { rewrite, story } = this.#store.state;
+    const alternative = rewrite.alternatives.find((one) => one.key === key);
+    if (!alternative) return;
+    const { target, text } = alternative;
+    const waits = stories.toCome(story).some(({ id }) => id === target) || !isOpen(this.#store.state.session);
+    if (target !== null && waits) this.edit(target, text);
+    else this.add(text);
+    // Of several ways to tell one scene, one is enough.
+    if (rewrite.targets.length > 1) this.discardAlternative(key);
+    else this.discardAlternatives();
+  }
+
+  /** @param {number} key */
+  discardAlternative(key) {
+    this.#store.update((state) => ({ ...state, rewrite: alternativeGone(state.rewrite, key) }));
+  }
+
+  discardAlternatives() {
+    this.#store.update((state) => ({ ...state, rewrite: noRewrite() }));
+  }
+
   /** A new stream begins, whoever asked for it: nothing of the story has been shown in it. */
   streamBegins() {
     this.#asked.clear();
     this.#told = false;
     this.#change(stories.rewound);
+    this.#store.update((state) => ({ ...state, rewrite: rewriteRefused(state.rewrite) }));
   }
 
   /** @param {ServerMessage} message after it was noted in the session */
@@ -128,6 +171,12 @@ export class StoryPlayer {
       case "segment_cancelled":
         // The server waits after a cancelled segment until it is told something.
         if (stories.toCome(this.#store.state.story).length > 0) this.#tell();
+        return;
+      case "rewrite_seed_prompts_complete":
+        this.#store.update((state) => ({ ...state, rewrite: rewriteAnswered(state.rewrite, message) }));
+        return;
+      case "error":
+        if (message.code === "invalid_message") this.#store.update((state) => ({ ...state, rewrite: rewriteRefused(state.rewrite) }));
         return;
       case "prompt_status": {
         const id = this.#asked.get(message.request_id);

@@ -77,6 +77,18 @@ const REFUSALS = {
   rate_limited: "Too many requests: try again in a moment",
 };
 
+/** @type {Record<string, string>} */
+const FAILURES = {
+  rate_limited: "The language model is asked too often.",
+  unavailable: "The language model can't be reached.",
+  timeout: "The language model took too long.",
+  refused: "The language model would not write this.",
+  blocked: "What the language model wrote was not accepted.",
+};
+
+/** Why a language model's words are not there. @param {string} reason */
+export const failureWords = (reason) => FAILURES[reason] ?? "The language model gave no answer that can be used.";
+
 /** Why a prompt was not taken. @param {string | null} reason */
 export const refusalWords = (reason) => REFUSALS[reason ?? ""] ?? "Not accepted";
 

@@ -166,3 +166,34 @@ test("a new stream begins the story anew, and starting again does what the last 
   story.startAgain();
   assert.deepEqual(seen(), [["submit", "a boat"]]);
 });
+
+test("the scenes to come are rewritten, and the server has its list again at once", () => {
+  const { store, story, say, segment, seen } = playerWith({ keepGoing: true });
+  story.play();
+  say(START);
+  segment(0, "a");
+  seen();
+  story.rewrite("at night");
+  assert.deepEqual(seen(), [["seeds", "b", "c"], ["rewrite_seed_prompts"], ["seeds", "b", "c"]]);
+  say({ type: "rewrite_seed_prompts_complete", alternatives: ["b at night", "c at night"], latency_ms: 1 });
+  segment(1, "b");
+  seen();
+  story.acceptAlternative(1);
+  story.acceptAlternative(0);
+  assert.deepEqual(textsOf(store.state.story), ["a", "b", "c at night", "b at night"], "what was played is not changed");
+  assert.deepEqual(seen(), [["seeds", "c at night"], ["seeds", "c at night", "b at night"]]);
+  assert.equal(store.state.rewrite.phase, "idle");
+});
+
+test("a story that is held is rewritten without being played", () => {
+  const { store, story, say, seen } = playerWith({ keepGoing: true }, ["a"]);
+  story.play();
+  say(START);
+  story.hold();
+  seen();
+  story.rewrite("");
+  assert.deepEqual(seen(), [["seeds", "a"], ["rewrite_seed_prompts"], ["seeds"]]);
+  say({ type: "rewrite_seed_prompts_complete", alternatives: ["x", "y", "z"], latency_ms: 1 });
+  story.acceptAlternative(1);
+  assert.deepEqual([textsOf(store.state.story), store.state.rewrite.alternatives], [["y"], []]);
+});

@@ -9,6 +9,7 @@ import { nowText } from "../../frontend/js/views/now.js";
 import { coverOf, coverText, hintText } from "../../frontend/js/views/stage.js";
 import { shownWords } from "../../frontend/js/views/queue.js";
 import { segmentFacts, takesOf, upcoming } from "../../frontend/js/views/timeline.js";
+import { whisperOf } from "../../frontend/js/views/whisper.js";
 
 const START = { type: "ltx2_stream_start", width: 832, height: 480, fps: 24, num_frames: 120 };
 const SEGMENT = { type: "ltx2_segment_start", segment_idx: 0, prompt: "a boat", total_steps: 8 };
@@ -106,6 +107,20 @@ test("a card says when its prompt is made, when it is on screen, and when it was
   assert.equal(words("made", segment, 61.2), "From 1:05, in 4 s");
   assert.equal(words("playing", segment, 66), "On screen now");
   assert.equal(words("played", segment, 80), "Shown at 1:05");
+});
+
+test("late media, a hold and words that stayed as they were are whispered, once each", () => {
+  const before = after(START, SEGMENT);
+  const late = sessions.receive(before, { type: "deadline_missed", late_ms: 412 }, 0);
+  assert.match(whisperOf(before, late).text, /412 ms late/);
+  assert.equal(whisperOf(late, { ...late }), null);
+  const blocked = sessions.receive(late, { type: "generation_blocked", reason: "worker_failed" }, 0);
+  assert.equal(whisperOf(late, blocked).text, "The last segment failed. Send a prompt to go on.");
+  assert.equal(whisperOf(blocked, sessions.receive(blocked, { type: "generation_resumed" }, 0)).text, "Generation goes on");
+  const enhancement = { operation: "enhance", applied: false, original: "a", reason: "timeout", latency_ms: 9 };
+  const plain = sessions.receive(before, { ...SEGMENT, segment_idx: 1, enhancement }, 0);
+  assert.match(whisperOf(before, plain).text, /took too long/);
+  assert.equal(whisperOf(plain, sessions.receive(plain, { type: "step_complete", segment_idx: 1, step: 1, total_steps: 8, stage: "denoise" }, 0)), null);
 });
 
 test("a block says how long its segment plays, how long it took, and how fast that was", () => {

@@ -95,6 +95,7 @@ function showToggles(store, controller) {
     ["keep-going", "keepGoing"],
     ["loop", "loop"],
     ["single-clip", "singleClip"],
+    ["enhance", "enhance"],
   ];
   for (const [id, name] of toggles) {
     const box = byId(id, HTMLInputElement);

@@ -51,7 +51,7 @@ export function showLibrary(store, story, controller) {
   save.addEventListener("click", () => {
     const { story: now, toggles } = store.state;
     const title = name.value.trim() || suggestedName(textsOf(now));
-    const choice = { name: title, preset: now.preset, scenes: textsOf(now), toggles: { ...toggles } };
+    const choice = { name: title, preset: now.preset, scenes: textsOf(now), toggles: { keepGoing: toggles.keepGoing, loop: toggles.loop, singleClip: toggles.singleClip } };
     if (keep([{ ...choice, saved: new Date().toISOString() }])) {
       store.update((state) => ({ ...state, story: { ...state.story, name: title, changed: false } }));
       controller.notify("good", "Story saved", `“${title}” is kept in this browser, under Stories.`);
