@@ -21,6 +21,8 @@ _HANDSHAKE = frozenset(
         "sec-websocket-protocol",
     )
 )
+# No request that is passed on has a body: one that was announced would be looked for in what comes next.
+_BODY = frozenset(("content-length", "expect"))
 _FORWARDED = frozenset(("forwarded", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-real-ip"))
 
 
@@ -45,7 +47,7 @@ def for_replica(
             if (name := key.lower()) in _FORWARDED:
                 # A header that comes twice is one list.
                 believed[name] = f"{believed[name]}, {value}" if name in believed else value
-    dropped = _FORWARDED | _HANDSHAKE
+    dropped = _FORWARDED | _HANDSHAKE | _BODY
     passed = [(key, value) for key, value in end_to_end(headers) if key.lower() not in dropped]
     host = next((value for key, value in headers if key.lower() == "host"), "")
     if peer is not None:

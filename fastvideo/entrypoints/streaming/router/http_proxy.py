@@ -6,7 +6,6 @@ import re
 from collections.abc import AsyncIterator
 
 import httpx
-from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
@@ -44,10 +43,11 @@ class HttpProxy:
         if request.method not in ("GET", "HEAD") and not (request.method == "DELETE" and session):
             return self._counted(_error(405, "method_not_allowed", "This method is not passed on."))
         tried: set[Replica] = set()
+        unknown: Response | None = None
         while (replica := self._choose(session[1] if session else None, tried)) is not None:
             tried.add(replica)
             try:
-                return self._counted(await self._ask(replica, request))
+                answered = await self._ask(replica, request)
             except httpx.ConnectError as error:
                 # Nothing was sent, so another one may be asked.
                 await self._router.registry.record_failure(
@@ -57,6 +57,13 @@ class HttpProxy:
                 return self._counted(_error(504, "upstream_timeout", "The replica did not answer in time."))
             except httpx.HTTPError:
                 return self._counted(_error(502, "upstream_failed", "The connection to the replica was lost."))
+            else:
+                if session is None or answered.status_code != 404:
+                    return self._counted(_passed_on(answered))
+                # Another one may know it: this router has not seen every session.
+                unknown = _passed_on(answered, b"".join([chunk async for chunk in _body(answered)]))
+        if unknown is not None:
+            return self._counted(unknown)
         return self._counted(_error(503, "no_healthy_replica", "No healthy replica is available."))
 
     def _choose(self, session_id: str | None, tried: set[Replica]) -> Replica | None:
@@ -65,7 +72,7 @@ class HttpProxy:
         home = registry.get(address) if address is not None else None
         return home if home is not None and home not in tried else registry.select(tried)
 
-    async def _ask(self, replica: Replica, request: Request) -> Response:
+    async def _ask(self, replica: Replica, request: Request) -> httpx.Response:
         raw_path: bytes = request.scope.get("raw_path") or request.scope["path"].encode()
         query: bytes = request.scope["query_string"]
         config = self._router.config
@@ -78,8 +85,7 @@ class HttpProxy:
         asked = httpx.Request(
             request.method,
             httpx.URL(replica.url).copy_with(raw_path=raw_path + (b"?" + query if query else b"")),
-            # A body is neither read nor announced: no method that is passed on has one.
-            headers=[(key, value) for key, value in headers if key.lower() != "content-length"],
+            headers=headers,
             extensions={
                 "timeout": {
                     "connect": config.connect_timeout_seconds,
@@ -89,19 +95,22 @@ class HttpProxy:
                 }
             },
         )
-        answered = await self._client.send(asked, stream=True)
-        response = StreamingResponse(
-            _body(answered), status_code=answered.status_code, background=BackgroundTask(answered.aclose)
-        )
-        response.raw_headers = [
-            (key.lower().encode("latin-1"), value.encode("latin-1"))
-            for key, value in end_to_end(answered.headers.multi_items())
-        ]
-        return response
+        return await self._client.send(asked, stream=True)
 
     def _counted(self, response: Response) -> Response:
         self._router.metrics.requests.labels(str(response.status_code)).inc()
         return response
+
+
+def _passed_on(answered: httpx.Response, body: bytes | None = None) -> Response:
+    """The replica's answer, with ``body`` in the place of what would be read of it."""
+    status = answered.status_code
+    response = StreamingResponse(_body(answered), status) if body is None else Response(body, status)
+    response.raw_headers = [
+        (key.lower().encode("latin-1"), value.encode("latin-1"))
+        for key, value in end_to_end(answered.headers.multi_items())
+    ]
+    return response
 
 
 async def _body(answered: httpx.Response) -> AsyncIterator[bytes]:

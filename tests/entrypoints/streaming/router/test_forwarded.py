@@ -13,6 +13,8 @@ CLIENT = [
     ("x-secret-hop", "1"),
     ("sec-websocket-key", "abc"),
     ("sec-websocket-protocol", "a, b"),
+    ("content-length", "12"),
+    ("expect", "100-continue"),
     ("x-forwarded-for", "6.6.6.6"),
     ("X-Forwarded-For", "7.7.7.7"),
     ("forwarded", "for=6.6.6.6"),

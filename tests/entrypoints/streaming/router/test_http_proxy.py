@@ -36,6 +36,16 @@ async def test_a_sessions_own_paths_lead_to_its_replica(parts, replicas, route):
     assert a.requests == []
 
 
+async def test_a_session_that_this_router_has_not_seen_is_looked_for_everywhere(replicas, route):
+    a, b = await replicas("a", "b")
+    b.pages = {"/v1/sessions/older": "there"}
+    async with route(a, b) as router:
+        assert (await get(router, "/v1/sessions/older")).text == "there"
+        answer = await get(router, "/v1/sessions/nowhere")
+    assert (answer.status_code, answer.text) == (404, "nothing here\n")
+    assert [request.path for request in a.requests] == ["/v1/sessions/older", "/v1/sessions/nowhere"]
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
