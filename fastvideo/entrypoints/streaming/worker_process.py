@@ -58,7 +58,7 @@ from fastvideo.entrypoints.streaming.worker_messages import (
     RunSegment,
     WarmedUp,
 )
-from fastvideo.entrypoints.streaming.worker_wire import MessageReader, encode
+from fastvideo.entrypoints.streaming.worker_wire import MessageReader, encode, send_buffers
 
 logger = logging.getLogger(__name__)
 
@@ -274,8 +274,7 @@ class WorkerLoop:
         buffers = encode(message)
         with self._sending:
             try:
-                for buffer in buffers:
-                    self._connection.sendall(buffer)
+                send_buffers(self._connection, buffers)
             except OSError:
                 raise _PoolGone from None
 

@@ -7,8 +7,9 @@ parsed on the way. Nothing is unpickled, every length is bounded, and whatever e
 
 from __future__ import annotations
 
+import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -27,8 +28,6 @@ from fastvideo.entrypoints.streaming.worker_parts import put_together, take_apar
 MAGIC = b"FVW1"
 _PREFIX = struct.Struct("<4sIQ")
 PREFIX_BYTES = _PREFIX.size
-# A message that is worth not being copied: it has a state, or many frames.
-_LARGE_BYTES = 1 << 20
 
 
 def encode(message: Message) -> list[Buffer]:
@@ -43,6 +42,17 @@ def encode(message: Message) -> list[Buffer]:
             f"{MAX_HEADER_BYTES} and {MAX_BODY_BYTES}"
         )
     return [_PREFIX.pack(MAGIC, len(envelope), body_bytes) + envelope, *(buffer for buffer in buffers if len(buffer))]
+
+
+def send_buffers(connection: socket.socket, buffers: Sequence[Buffer]) -> None:
+    """Send an encoded message, as a rule in one go, so that who reads it wakes up once. Raises OSError."""
+    left = [memoryview(buffer) for buffer in buffers]
+    while left:
+        sent = connection.sendmsg(left)
+        while left and sent >= len(left[0]):
+            sent -= len(left.pop(0))
+        if left:
+            left[0] = left[0][sent:]
 
 
 def lengths(received: Buffer) -> tuple[int, int]:
@@ -65,24 +75,23 @@ class MessageReader:
 
     def feed(self, data: Buffer) -> Iterator[Message]:
         """The messages that are whole now. Raises WireError for bytes that are none; nothing can be read after it."""
-        self._received += data
-        while len(self._received) >= self._wanted:
-            header_bytes, body_bytes = lengths(self._received)
-            self._wanted = PREFIX_BYTES + header_bytes + body_bytes
+        arrived = data
+        if self._received:
+            self._received += data
             if len(self._received) < self._wanted:
                 return
-            yield _decode(self._taken(), header_bytes)
-
-    def _taken(self) -> memoryview:
-        """The message that is whole, without its prefix."""
-        end, self._wanted = self._wanted, PREFIX_BYTES
-        if end > _LARGE_BYTES:
-            # What came after it is copied, which is less.
-            whole, self._received = self._received, self._received[end:]
-            return memoryview(whole).toreadonly()[PREFIX_BYTES:end]
-        whole = self._received[:end]
-        del self._received[:end]
-        return memoryview(whole).toreadonly()[PREFIX_BYTES:]
+            arrived, self._received = self._received, bytearray()
+        # Messages are read where they lie, as media and states are large.
+        rest = memoryview(arrived).toreadonly()
+        while len(rest) >= PREFIX_BYTES:
+            header_bytes, body_bytes = lengths(rest)
+            self._wanted = PREFIX_BYTES + header_bytes + body_bytes
+            if len(rest) < self._wanted:
+                break
+            whole, rest = rest[PREFIX_BYTES : self._wanted], rest[self._wanted :]
+            self._wanted = PREFIX_BYTES
+            yield _decode(whole, header_bytes)
+        self._received += rest
 
     @property
     def in_message(self) -> bool:

@@ -77,6 +77,8 @@ async def pool_of(launch: Any, *, ring_bytes: int = RING_BYTES, **settings: Any)
         launch=launch,
         ring_bytes=ring_bytes,
         limits=Limits(backoff_s=0.01, max_backoff_s=0.05),
+        # A process takes long to start while other tests run.
+        retry_s=60.0,
         **settings,
     )
     try:

@@ -493,7 +493,8 @@ async def real_pool(**settings: Any) -> AsyncIterator[Any]:
     await asyncio.to_thread(lambda: None)
     before = descriptors()
     launch = settings.pop("launch", launch_worker)
-    async with pool_of(launch, **settings) as pool:
+    # A process takes long to start while other tests run.
+    async with pool_of(launch, **{"retry_s": 60.0, **settings}) as pool:
         await asyncio.wait_for(pool.start(), 60)
         yield pool
     assert processes() == []
@@ -573,6 +574,13 @@ async def test_streams_go_on_or_fail_with_a_code_while_workers_are_killed_at_twe
 async def test_the_stream_goes_on_within_two_seconds_of_the_new_worker(fakes) -> None:
     async with real_pool(model_path="mock:?sleep_ms=100") as pool:
         await pool.acquire("a")
+        started_s = time.monotonic()
+        events = pool.stream("a", fakes.job())
+        while not isinstance(await anext(events), SegmentFragment):
+            pass
+        unhurt_s = time.monotonic() - started_s
+        await events.aclose()
+
         ready_s = done_s = None
         async for event in pool.stream("a", fakes.job()):
             if isinstance(event, SegmentInit):
@@ -583,7 +591,8 @@ async def test_the_stream_goes_on_within_two_seconds_of_the_new_worker(fakes) ->
             elif isinstance(event, SegmentFragment) and done_s is None:
                 done_s = time.monotonic()
         assert ready_s is not None
-        assert done_s - ready_s < 2
+        # Where others use the machine, a segment that nobody disturbs takes as long.
+        assert done_s - ready_s < max(2.0, 5 * unhurt_s)
 
 
 async def test_a_process_that_grows_or_prints_or_leaves_children_is_dealt_with(fakes, caplog) -> None:
@@ -610,9 +619,7 @@ async def test_a_process_that_hangs_is_ended_at_its_deadline_and_others_are_serv
     ahead_s = 0.0
     # The limit on memory has the workers looked at twice a second, so a clock that jumps is noticed.
     limits = Limits(segment_s=600.0, silence_s=math.inf, memory_bytes=1 << 40, backoff_s=0.01)
-    async with real_pool(
-        workers=2, launch=faulty, limits=limits, retry_s=120.0, clock=lambda: time.monotonic() + ahead_s
-    ) as pool:
+    async with real_pool(workers=2, launch=faulty, limits=limits, clock=lambda: time.monotonic() + ahead_s) as pool:
         for name in ("good", "bad"):
             await pool.acquire(name)
         failing = asyncio.create_task(consume(pool, "bad", fakes.job("hang for ever")))

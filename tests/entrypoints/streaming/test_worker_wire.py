@@ -1,4 +1,5 @@
 import contextlib
+import itertools
 import math
 from dataclasses import fields, replace
 
@@ -51,7 +52,7 @@ from fastvideo.entrypoints.streaming.worker_messages import (
     RunSegment,
     WarmedUp,
 )
-from fastvideo.entrypoints.streaming.worker_wire import MAGIC, MessageReader, encode
+from fastvideo.entrypoints.streaming.worker_wire import MAGIC, MessageReader, encode, send_buffers
 from fastvideo.media.timeline import MediaCursor
 
 numbers = st.integers(0, 2**31 - 1)
@@ -175,6 +176,26 @@ def test_large_messages_come_out_whole_between_small_ones(piece_bytes) -> None:
     assert not crossed.frames.flags.writeable
     # What is kept and given on is bytes, and does not hold a larger message.
     assert type(received[3].event.data) is bytes
+
+
+class NarrowSocket:
+    """Takes at most so many bytes at a time."""
+
+    def __init__(self, most_bytes: list[int]) -> None:
+        self._most_bytes = itertools.cycle(most_bytes)
+        self.taken = bytearray()
+
+    def sendmsg(self, buffers) -> int:
+        taken = b"".join(buffers)[: next(self._most_bytes)]
+        self.taken += taken
+        return len(taken)
+
+
+@given(st.lists(st.binary(min_size=1, max_size=40), max_size=9), st.lists(st.integers(1, 50), min_size=1, max_size=5))
+def test_buffers_are_sent_whole_and_in_order_however_little_the_socket_takes(buffers, most_bytes) -> None:
+    connection = NarrowSocket(most_bytes)
+    send_buffers(connection, buffers)
+    assert connection.taken == b"".join(buffers)
 
 
 @settings(max_examples=300)
