@@ -12,9 +12,9 @@ class DenoisePlan:
     """One way down the noise levels ``sigmas`` at ``height`` x ``width`` px; ``name`` is the stage's in events, timings
     and overrides.
 
-    Images that it is given go through H.264 at ``image_crf``. With ``add_noise`` what the stage starts from gets noise
-    of the first level. ``position_offset_s`` replaces the segment's own time from the beginning of its sound to that of
-    its picture.
+    With ``batch_cfg`` both prompts share a forward pass, which needs more memory. Images that it is given go through
+    H.264 at ``image_crf``. With ``add_noise`` what the stage starts from gets noise of the first level.
+    ``position_offset_s`` replaces the segment's own time from the beginning of its sound to that of its picture.
     """
 
     name: str
@@ -22,6 +22,7 @@ class DenoisePlan:
     width: int
     sigmas: tuple[float, ...]
     guidance: Guidance = field(default_factory=Guidance)
+    batch_cfg: bool = False
     image_crf: int = 0
     add_noise: bool = True
     position_offset_s: float | None = None

@@ -163,6 +163,7 @@ def _denoise_plan(request: GenerationRequest, recipe: LTX2Recipe, *, height: int
         width,
         schedule(steps, sampling.sigmas, distilled=not recipe.guided),
         guidance,
+        batch_cfg=sampling.batch_cfg,
         image_crf=values.image_crf or 0,
     )
 

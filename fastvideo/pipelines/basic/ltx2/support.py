@@ -75,7 +75,6 @@ REQUEST_REASONS: Mapping[str, str] = {
     "sampling.height_sr": _ONE_STAGE,
     "sampling.width_sr": _ONE_STAGE,
     "sampling.num_inference_steps_sr": _ONE_STAGE,
-    "sampling.batch_cfg": _GUIDANCE,
     "sampling.guidance_scale_2": _GUIDANCE,
     "sampling.cfg_normalization": _GUIDANCE,
     "sampling.cfg_truncation": _GUIDANCE,
@@ -89,7 +88,11 @@ REQUEST_REASONS: Mapping[str, str] = {
     "extensions": "this pipeline has no extensions",
 }
 
-UNGUIDED_REASONS: Mapping[str, str] = {"sampling.guidance_scale": UNGUIDED, "sampling.guidance_rescale": UNGUIDED}
+UNGUIDED_REASONS: Mapping[str, str] = {
+    "sampling.guidance_scale": UNGUIDED,
+    "sampling.guidance_rescale": UNGUIDED,
+    "sampling.batch_cfg": UNGUIDED,
+}
 
 _SAME_AS_DEFAULT: Mapping[str, Collection[Any]] = {
     "sampling.true_cfg_scale": (1.0,),

@@ -53,6 +53,7 @@ REQUEST_HONOURED = {
     "sampling.sigmas",
     "sampling.guidance_scale",
     "sampling.guidance_rescale",
+    "sampling.batch_cfg",
     *(f"output.{name}" for name in ("output_path", "output_video_name", "save_video", "return_frames", "return_state")),
     "stage_overrides",
     "state",
@@ -131,7 +132,7 @@ def test_weights_without_a_stage_for_them_are_refused_with_a_way_out(name: str) 
 @pytest.mark.parametrize("path", UNGUIDED_REASONS)
 def test_guidance_is_refused_with_its_path_where_the_preset_does_not_guide(path: str) -> None:
     request = GenerationRequest()
-    set_at(request, path, 2.5)
+    set_at(request, path, other_than(getattr_path(request, path)))
     check_request(request, guided=True)
     with pytest.raises(ConfigValidationError) as caught:
         check_request(request)

@@ -14,6 +14,9 @@ from fastvideo.pipelines.basic.ltx2.guidance import WeakPass
 from fastvideo.pipelines.basic.ltx2.pipeline_configs import LTX2T2VConfig
 from fastvideo.pipelines.basic.ltx2.stages.stage import Stage
 
+# The clean latents of picture and sound.
+Prediction = tuple[Tensor, Tensor]
+
 
 class LTX2DenoisingStage(Stage):
     """Euler steps of flow matching over the noise levels of the batch's stage; one forward pass each, and one more for
@@ -45,7 +48,6 @@ class LTX2DenoisingStage(Stage):
         video, audio, stage = batch.video, batch.audio, batch.stage
         assert video is not None
         assert audio is not None
-        assert batch.context is not None
         device = video.latents.device
         grid, sound = (
             video_positions(
@@ -65,13 +67,7 @@ class LTX2DenoisingStage(Stage):
         rope = self._transformer.rope_tables(*positions)
         for step in range(stage.steps):
             sigma, following = stage.sigmas[step], stage.sigmas[step + 1]
-            predictions = self._predictions(batch, batch.context, Perturbation(), sigma, positions, rope)
-            weaker: dict[WeakPass, tuple[Tensor, Tensor]] = {}
-            for name in stage.guidance.passes:
-                context = batch.negative_context if name == "negative" else batch.context
-                assert context is not None
-                perturbation = self._perturbations[name]
-                weaker[name] = self._predictions(batch, context, perturbation, sigma, positions, rope)
+            predictions, weaker = self._step_predictions(batch, sigma, positions, rope)
             for index, (stream, guidance) in enumerate(((video, stage.guidance.video), (audio, stage.guidance.audio))):
                 clean = guidance.apply(predictions[index], {name: weak[index] for name, weak in weaker.items()})
                 clean = torch.lerp(stream.clean, clean, stream.mask.unsqueeze(-1))
@@ -80,26 +76,51 @@ class LTX2DenoisingStage(Stage):
                 video.drop_appended()
             yield step + 1
 
+    def _step_predictions(
+        self, batch: LTX2Batch, sigma: float, positions: tuple[Tensor, Tensor], rope: RopeTables
+    ) -> tuple[Prediction, dict[WeakPass, Prediction]]:
+        """The full prediction of a step, and the weaker ones that its guidance needs."""
+        context, negative, passes = batch.context, batch.negative_context, batch.stage.guidance.passes
+        assert context is not None
+        weaker: dict[WeakPass, Prediction] = {}
+        if batch.stage.batch_cfg and "negative" in passes:
+            assert negative is not None
+            full, weaker["negative"] = self._predictions(
+                batch, (context, negative), Perturbation(), sigma, positions, rope
+            )
+        else:
+            (full,) = self._predictions(batch, (context,), Perturbation(), sigma, positions, rope)
+        for name in passes:
+            if name not in weaker:
+                prompt = negative if name == "negative" else context
+                assert prompt is not None
+                perturbation = self._perturbations[name]
+                (weaker[name],) = self._predictions(batch, (prompt,), perturbation, sigma, positions, rope)
+        return full, weaker
+
     def _predictions(
         self,
         batch: LTX2Batch,
-        context: TextContext,
+        contexts: tuple[TextContext, ...],
         perturbation: Perturbation,
         sigma: float,
         positions: tuple[Tensor, Tensor],
         rope: RopeTables,
-    ) -> tuple[Tensor, Tensor]:
-        """The clean latents of picture and sound that one forward pass predicts, float32."""
+    ) -> list[Prediction]:
+        """The clean latents of picture and sound, float32, that one forward pass predicts with each context."""
         batch.cancel.raise_if_cancelled()
         assert batch.video is not None
         assert batch.audio is not None
         video_velocity, audio_velocity = self._transformer(
-            _modality(batch.video, sigma, positions[0], context.video),
-            _modality(batch.audio, sigma, positions[1], context.audio),
+            _modality(batch.video, sigma, positions[0], [context.video for context in contexts]),
+            _modality(batch.audio, sigma, positions[1], [context.audio for context in contexts]),
             rope=rope,
             perturbation=perturbation,
         )
-        return _clean(batch.video, sigma, video_velocity), _clean(batch.audio, sigma, audio_velocity)
+        return [
+            (_clean(batch.video, sigma, video), _clean(batch.audio, sigma, audio))
+            for video, audio in zip(video_velocity.split(1), audio_velocity.split(1), strict=True)
+        ]
 
     def verify_input(self, batch: LTX2Batch) -> None:
         ready = None not in (batch.video, batch.audio, batch.context)
@@ -120,11 +141,13 @@ def _clean(stream: Stream, sigma: float, velocity: Tensor) -> Tensor:
     return stream.latents - timesteps * velocity.float()
 
 
-def _modality(stream: Stream, sigma: float, positions: Tensor, context: Tensor) -> ModalityInput:
+def _modality(stream: Stream, sigma: float, positions: Tensor, contexts: list[Tensor]) -> ModalityInput:
+    """The same tokens once for each context."""
+    count = len(contexts)
     return ModalityInput(
-        latents=stream.latents,
-        timesteps=sigma * stream.mask,
-        sigma=torch.full((stream.latents.shape[0],), sigma, device=stream.latents.device),
+        latents=stream.latents.expand(count, -1, -1),
+        timesteps=(sigma * stream.mask).expand(count, -1),
+        sigma=torch.full((count,), sigma, device=stream.latents.device),
         positions=positions,
-        context=context,
+        context=torch.cat(contexts) if count > 1 else contexts[0],
     )

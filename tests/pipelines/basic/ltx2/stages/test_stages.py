@@ -120,6 +120,28 @@ def test_a_later_image_is_appended_at_its_time_and_dropped_with_the_last_step(co
     assert batch.video.mask.shape == (1, 12)
 
 
+def test_both_prompts_in_one_forward_pass_give_the_same_as_in_two(components: LTX2Components) -> None:
+    guidance = Guidance(StreamGuidance(cfg=3.0, stg=1.0), StreamGuidance(cfg=7.0))
+    ends, passes = [], []
+    for batch_cfg in (False, True):
+        plan = DenoisePlan("denoise", 64, 96, (1.0, 0.5, 0.0), guidance, batch_cfg=batch_cfg)
+        batch = LTX2TextEncodingStage(components.text_encoder, components.connectors)(
+            a_batch(stages=(plan,), negative_prompt="blurred"), CONFIG
+        )
+        preparation(components)(batch, CONFIG)
+        calls: list[object] = []
+        counter = components.transformer.register_forward_hook(lambda *call, calls=calls: calls.append(call))
+        denoising(components)(batch, CONFIG)
+        counter.remove()
+        assert batch.video is not None
+        assert batch.audio is not None
+        ends.append((batch.video.latents, batch.audio.latents))
+        passes.append(len(calls))
+    assert passes == [6, 4]
+    for one_by_one, together in zip(*ends, strict=True):
+        torch.testing.assert_close(one_by_one, together, atol=1e-4, rtol=0)
+
+
 def test_audio_latents_of_another_model_are_a_state_error(components: LTX2Components) -> None:
     state = LTX2ContinuationState(audio_latents=torch.zeros(1, 4, 8, 16))
     plan = SegmentPlan.make(17, 24, audio_context_latents=8)
