@@ -2,7 +2,8 @@
 
 Unique memory of the server's process over what it had before the sessions came, divided by their number. Streaming
 sessions get media that is coded already, so that no coder is counted: a worker has one coder at a time, however many
-sessions there are. LTX-2's continuation state is measured on its own, too, because it depends on the picture's size.
+sessions there are, and nothing is kept for clients that come back: that is measured beside it. LTX-2's continuation
+state is measured on its own, too, because it depends on the picture's size.
 Bare: the same number of connections to ``websockets`` alone.
 """
 
@@ -28,6 +29,7 @@ from benchmarks.replay import ReplayLoad
 from benchmarks.report import Effort, Figure, Report, main
 from benchmarks.server_process import ROOT, ServerProcess, module_server
 from fastvideo.client import StreamClient
+from fastvideo.entrypoints.streaming.outbox import KEPT_BYTES
 from fastvideo.entrypoints.streaming.protocol import SessionInitV2, encode_client_message
 
 IDLE_GOAL_KIB = 64.0
@@ -54,11 +56,19 @@ def measure(effort: Effort) -> Report:
     load, watch_s = _STREAMING[effort]
     idle_kib = asyncio.run(_idle_kib("benchmarks.stream_server", idle))
     bare_kib = asyncio.run(_idle_kib("benchmarks.echo_server", idle))
-    median_kib, most_kib = asyncio.run(_streaming_kib(load, watch_s))
+    median_kib, most_kib = asyncio.run(_streaming_kib(load, watch_s, grace_s=0.0))
+    _, resumable_kib = asyncio.run(_streaming_kib(load, watch_s, grace_s=30.0))
     figures = [
         Figure("idle session", idle_kib, "KiB", IDLE_GOAL_KIB, f"{idle} sessions; bare connection {bare_kib:.1f} KiB"),
         Figure("streaming session", median_kib, "KiB", STREAMING_GOAL_KIB, f"{load.sessions} sessions, median"),
         Figure("streaming session, at most", most_kib, "KiB", STREAMING_GOAL_KIB, f"over {watch_s:g} s"),
+        Figure(
+            "kept for a client that comes back, at most",
+            max(0.0, resumable_kib - most_kib),
+            "KiB",
+            KEPT_BYTES / _KIB,
+            f"a streaming session with streaming.resume on, {watch_s:g} s after its start, less one without",
+        ),
     ]
     for size in (TINY,) if effort is Effort.QUICK else SIZES:
         figures.append(Figure(f"coder at {size.name}", _coder_kib(size), "KiB", note="one per worker at a time"))
@@ -110,8 +120,8 @@ async def _answered(connection: ClientConnection, until: str) -> None:
     raise RuntimeError("the server closed an idle session")
 
 
-async def _streaming_kib(load: ReplayLoad, watch_s: float) -> tuple[float, float]:
-    arguments = ["--replay", load.to_json(), "--max-sessions", str(2 * load.sessions)]
+async def _streaming_kib(load: ReplayLoad, watch_s: float, *, grace_s: float) -> tuple[float, float]:
+    arguments = ["--replay", load.to_json(), "--max-sessions", str(2 * load.sessions), "--grace-seconds", str(grace_s)]
     async with module_server("benchmarks.stream_server", *arguments) as server:
         before_bytes = await _with_idle(server, load.sessions, ours=True, keep=0)
         async with contextlib.AsyncExitStack() as stack:

@@ -22,6 +22,7 @@ from fastvideo.api.schema import (
     GeneratorConfig,
     GpuPoolConfig,
     PacingConfig,
+    ResumeConfig,
     SamplingConfig,
     ServeConfig,
     StreamingConfig,
@@ -42,6 +43,7 @@ def main() -> int:
     parser.add_argument("--carry-state", action="store_true", help="write and read LTX-2's continuation state")
     parser.add_argument("--lead-seconds", type=float, default=_MANY, help="pacing of what follows by itself")
     parser.add_argument("--max-sessions", type=int, default=64)
+    parser.add_argument("--grace-seconds", type=float, default=30.0, help="how long to wait for a lost client; 0: not")
     arguments = parser.parse_args()
 
     config = ServeConfig(
@@ -53,6 +55,7 @@ def main() -> int:
             pool=GpuPoolConfig(sessions_per_worker=arguments.max_sessions),
             max_sessions=arguments.max_sessions,
             encoder="libx264",
+            resume=ResumeConfig(grace_seconds=arguments.grace_seconds),
         ),
     )
     if arguments.replay is not None:

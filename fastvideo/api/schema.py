@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from fastvideo.api.request_metadata import tracked
 
@@ -378,6 +378,13 @@ class StoresConfig(_Strict):
 
 
 @dataclass
+class ResumeConfig(_Strict):
+    """How long a session waits for a client that lost its connection; 0 is not at all."""
+
+    grace_seconds: NonNegativeFloat = 30.0
+
+
+@dataclass
 class RequestLimits(_Strict):
     """What one request may ask for. ``max_pixels`` is height x width; ``max_model_requests_per_minute``: how often one
     session may have a language model asked."""
@@ -433,6 +440,7 @@ class StreamingConfig(_Strict):
     at_cap: Literal["end", "pause"] = "end"
     pacing: PacingConfig = field(default_factory=PacingConfig)
     stores: StoresConfig = field(default_factory=StoresConfig)
+    resume: ResumeConfig = field(default_factory=ResumeConfig)
     session_log_dir: str | None = None
     encoder: Literal["auto", "libx264", "h264_nvenc"] = "auto"
     burn_in_timecode: bool = False

@@ -1,8 +1,10 @@
-"""The asyncio client: one connection to `WS /v1/stream`."""
+"""The asyncio client: a session on `WS /v1/stream`, over as many connections as it takes."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import random
 import uuid
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -30,6 +32,7 @@ from fastvideo.entrypoints.streaming.protocol import (
     PlaybackStatus,
     Pong,
     PromptStatus,
+    QueueStatus,
     SegmentCancel,
     SegmentCancelled,
     SegmentPromptSource,
@@ -42,6 +45,8 @@ from fastvideo.entrypoints.streaming.protocol import (
 # A snapshot is at most 40 MB of JSON.
 MAX_MESSAGE_BYTES = 64 << 20
 OPEN_TIMEOUT_S = 10.0
+_FIRST_PAUSE_S = 0.05
+_LONGEST_PAUSE_S = 2.0
 
 Answer = TypeVar("Answer", Ltx2StreamStart, Ltx2StreamComplete, ContinuationStateSnapshot, Pong)
 
@@ -72,10 +77,21 @@ class StreamClient:
 
     Nothing is read ahead of whoever iterates or waits, so a slow reader slows the server down. Several tasks may wait
     at once; what one of them reads past stays there for the iteration, in order.
+
+    A connection that breaks is replaced, with growing pauses between attempts, as long as the server waits for the
+    session; the events go on where they were. `resumed` counts that.
     """
 
-    def __init__(self, connection: ClientConnection) -> None:
+    def __init__(
+        self, connection: ClientConnection, *, url: str | None = None, open_timeout_s: float = OPEN_TIMEOUT_S
+    ) -> None:
         self._connection = connection
+        self._url = url
+        self._open_timeout_s = open_timeout_s
+        self._asked: list[ClientMessage] = []
+        self._unheard: dict[str, SegmentPromptSource] = {}
+        self._left = False
+        self.resumed = 0
         self._reading = asyncio.Lock()
         self._events: deque[Event] = deque()
         self._watchers: list[Callable[[Event], None]] = []
@@ -83,18 +99,24 @@ class StreamClient:
 
     @classmethod
     async def connect(
-        cls, url: str, opening: SessionInitV2 | None = None, *, open_timeout_s: float = OPEN_TIMEOUT_S
+        cls,
+        url: str,
+        opening: SessionInitV2 | None = None,
+        *,
+        open_timeout_s: float = OPEN_TIMEOUT_S,
+        resume: bool = True,
     ) -> Self:
-        """Connect to `ws://host:port/v1/stream` and send the opening message.
+        """Connect to `ws://host:port/v1/stream` and send the opening message. `resume`: come back when the connection
+        breaks.
 
         Raises OSError or TimeoutError when nobody answers, StreamClosed when it is no WebSocket that does, and
         StreamError when the server refuses at once; otherwise `started` tells.
         """
         try:
-            connection = await connect(url, compression=None, max_size=MAX_MESSAGE_BYTES, open_timeout=open_timeout_s)
+            connection = await _connected(url, open_timeout_s)
         except InvalidHandshake as error:
             raise StreamClosed(1006, f"{url}: {error}", None) from error
-        client = cls(connection)
+        client = cls(connection, url=url if resume else None, open_timeout_s=open_timeout_s)
         try:
             await client.send(opening if opening is not None else SessionInitV2())
         except StreamClosed as closed:
@@ -107,11 +129,16 @@ class StreamClient:
 
     async def send(self, message: ClientMessage) -> None:
         """Send any client message; raises StreamClosed."""
-        try:
-            await self._connection.send(encode_client_message(message))
-        except ConnectionClosed:
-            # What the server said before it closed is still to be read.
-            await self._read(until=lambda: False)
+        if isinstance(message, SegmentPromptSource) and message.request_id is not None:
+            self._unheard[message.request_id] = message
+        while True:
+            connection = self._connection
+            try:
+                await connection.send(encode_client_message(message))
+                return
+            except ConnectionClosed:
+                # What the server said before it closed is still to be read; a connection that broke is replaced.
+                await self._read(until=lambda: self._connection is not connection)  # noqa: B023
 
     async def prompt(
         self,
@@ -219,6 +246,7 @@ class StreamClient:
 
     async def close(self) -> None:
         """Leave: the server ends the session at once. May be called again."""
+        self._left = True
         await self._connection.close()
 
     async def __aenter__(self) -> Self:
@@ -231,9 +259,13 @@ class StreamClient:
 
     async def _ask(self, question: ClientMessage, answer: type[Answer], *, fails: bool = False) -> Answer:
         found: list[Answer | ErrorMessage] = []
-        with self._watching(answer, found, fails):
-            await self.send(question)
-            return await self._first(found)
+        self._asked.append(question)
+        try:
+            with self._watching(answer, found, fails):
+                await self.send(question)
+                return await self._first(found)
+        finally:
+            self._asked.remove(question)
 
     async def _wait_for(self, answer: type[Answer]) -> Answer:
         found: list[Answer | ErrorMessage] = []
@@ -268,16 +300,59 @@ class StreamClient:
                 try:
                     frame = await self._connection.recv()
                 except ConnectionClosed:
+                    if await self._come_back():
+                        continue
                     raise self._closed() from None
                 event: Event
                 if isinstance(frame, str):
                     event = self.protocol.receive_text(frame)
                 else:
                     event = self.protocol.receive_bytes(frame)
-                self._events.append(event)
-                for watch in self._watchers:
-                    watch(event)
+                self._heard(event)
+
+    def _heard(self, event: Event) -> None:
+        if isinstance(event, PromptStatus):
+            self._unheard.pop(event.request_id, None)
+        self._events.append(event)
+        for watch in self._watchers:
+            watch(event)
+
+    async def _come_back(self) -> bool:
+        """Go on with the session over a new connection, if the old one broke and the server waits for us."""
+        message = self.protocol.resumption()
+        broke = self._connection.protocol.close_rcvd is None and not self._left
+        if not broke or self._url is None or message is None or self.protocol.ending is not None:
+            return False
+        loop = asyncio.get_running_loop()
+        give_up_s = loop.time() + self.protocol.resume_grace_s
+        pause_s = _FIRST_PAUSE_S
+        while not self._left:
+            with contextlib.suppress(OSError, TimeoutError, InvalidHandshake, ConnectionClosed):
+                connection = await _connected(self._url, self._open_timeout_s)
+                await connection.send(encode_client_message(message))
+                async with asyncio.timeout(self._open_timeout_s):
+                    frame = await connection.recv()
+                self._connection = connection
+                answer = self.protocol.receive_answer(frame) if isinstance(frame, str) else None
+                if isinstance(answer, QueueStatus):
+                    self.resumed += 1
+                    for again in (*self._unheard.values(), *self._asked):
+                        await connection.send(encode_client_message(again))
+                    return True
+                async with asyncio.timeout(self._open_timeout_s):
+                    await connection.wait_closed()
+                if not isinstance(answer, ErrorMessage) or not answer.retryable:
+                    return False
+            if loop.time() + pause_s > give_up_s:
+                return False
+            await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # so that clients do not come at once
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+        return False
 
     def _closed(self) -> StreamClosed:
         connection = self._connection
         return StreamClosed(connection.close_code or 1006, connection.close_reason or "", self.protocol.last_error)
+
+
+async def _connected(url: str, open_timeout_s: float) -> ClientConnection:
+    return await connect(url, compression=None, max_size=MAX_MESSAGE_BYTES, open_timeout=open_timeout_s)

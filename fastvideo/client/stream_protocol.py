@@ -15,8 +15,11 @@ from fastvideo.entrypoints.streaming.protocol import (
     MediaInit,
     QueueStatus,
     ServerMessage,
+    SessionResume,
     parse_server_text,
 )
+from fastvideo.media.boxes import BoxError
+from fastvideo.media.movie_fragment import last_sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +53,39 @@ Event: TypeAlias = ServerMessage | UnknownMessage | InitSegment | MediaFragment
 
 
 class StreamProtocol:
-    """Follows one connection. Remembers what a client asks about later: start, session, last error, ending."""
+    """Follows a session over its connections. Remembers what a client asks about later: start, session, last error,
+    ending, and where in the stream it stands."""
 
     def __init__(self) -> None:
         self.session_id: str | None = None
         self.start: Ltx2StreamStart | None = None
         self.ending: Ltx2StreamComplete | None = None
         self.last_error: ErrorMessage | None = None
+        self.resume_token: str | None = None
+        self.resume_grace_s = 0.0
         self._media: MediaInit | None = None
         self._init_seen = False
+        self._last_sequence = 0
+        self._frames_after = 0
+
+    def resumption(self) -> SessionResume | None:
+        """What to say on a new connection when the old one broke, None where the server did not tell how."""
+        if self.resume_token is None or self.resume_grace_s <= 0:
+            return None
+        return SessionResume(
+            resume_token=self.resume_token, last_sequence=self._last_sequence, frames_after=self._frames_after
+        )
+
+    def receive_answer(self, text: str) -> Event:
+        """The answer to :meth:`resumption`, which is no part of the stream. Raises ProtocolViolation."""
+        return self._event(text)
 
     def receive_text(self, text: str) -> Event:
         """The message in a text frame; raises ProtocolViolation for one that is malformed."""
+        self._frames_after += 1
+        return self._event(text)
+
+    def _event(self, text: str) -> Event:
         try:
             message = parse_server_text(text)
         except ValidationError as error:
@@ -73,6 +97,7 @@ class StreamProtocol:
 
     def receive_bytes(self, data: bytes) -> Media:
         """The media in a binary frame; raises ProtocolViolation for one that nothing announced or of other boxes."""
+        self._frames_after += 1
         if self._media is None:
             raise ProtocolViolation("expected media_init before binary frames")
         kind = data[4:8]
@@ -83,12 +108,21 @@ class StreamProtocol:
             return InitSegment(self._media.segment_idx, self._media.stream_id, self._media.mime, data)
         if kind != b"moof":
             raise ProtocolViolation(f"expected a fragment (moof), got {kind!r}")
+        try:
+            sequence = last_sequence(data)
+        except BoxError:
+            # Not numbered: a place in the stream is still the number of messages since the last one that is.
+            sequence = None
+        if sequence is not None:
+            self._last_sequence, self._frames_after = sequence, 0
         return MediaFragment(self._media.segment_idx, self._media.stream_id, data)
 
     def _remember(self, message: BaseModel) -> None:
         match message:
             case QueueStatus(session_id=str(session_id)):
                 self.session_id = session_id
+                self.resume_token = message.resume_token
+                self.resume_grace_s = message.resume_grace_seconds or 0.0
             case Ltx2StreamStart():
                 self.start = message
             case Ltx2StreamComplete():

@@ -165,6 +165,12 @@ def read_fragments(data: Buffer) -> list[ReadFragment]:
     return fragments
 
 
+def last_sequence(data: Buffer) -> int | None:
+    """The number of the last fragment among whole boxes, None without one; raises BoxError."""
+    moofs = [found for found in parse_boxes(data) if found.kind == b"moof"]
+    return moofs[-1].child(b"mfhd").fields("I", FULL_HEADER_BYTES)[0] if moofs else None
+
+
 def read_spans(moof: Box) -> tuple[int, list[TrackSpan]]:
     """The fragment's number, and each track's place in time, from its ``moof`` alone; raises BoxError."""
     spans = []

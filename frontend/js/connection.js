@@ -1,53 +1,153 @@
+import { lastSequence } from "./media/boxes.js";
+
 /**
  * @typedef {import("./protocol.js").ClientMessage} ClientMessage
  * @typedef {import("./protocol.js").ServerMessage} ServerMessage
+ * @typedef {Extract<ClientMessage, {type: "segment_prompt_source"}>} PromptMessage
  *
  * @typedef {object} ConnectionEvents
  * @property {() => void} open
  * @property {(message: ServerMessage) => void} message
  * @property {(bytes: Uint8Array<ArrayBuffer>) => void} media
+ * @property {(on: boolean) => void} reconnecting the socket broke and another one is tried; or it has taken its place
  * @property {(close: {code: number, opened: boolean}) => void} close called exactly once, also when the server was never reached
  */
 
-/** One WebSocket: JSON both ways, media one way. */
+/** WebSocket close code of a connection that broke. */
+const BROKEN = 1006;
+const FIRST_PAUSE_MS = 100;
+const LONGEST_PAUSE_MS = 3000;
+/** Of no use once they are late. */
+const PASSING = ["ping", "playback_status"];
+
+/**
+ * One session's WebSocket: JSON both ways, media one way. One that breaks is replaced, with growing pauses between attempts, for as long
+ * as the server waits for the session; what arrives goes on where it was.
+ */
 export class Connection {
+  #url;
+  #events;
+  /** @type {WebSocket} */
   #socket;
   #opened = false;
   #closed = false;
+  /** @type {string | null} what opens the session again, once the server has told */
+  #token = null;
+  #grace_ms = 0;
+  #sequence = 0;
+  #after = 0;
+  /** @type {number | null} when the socket broke, while it is replaced */
+  #broke_ms = null;
+  #pause_ms = FIRST_PAUSE_MS;
+  #timer = 0;
+  /** @type {Map<string, PromptMessage>} prompts that the server may not have heard */
+  #unheard = new Map();
+  /** @type {ClientMessage[]} said while the socket was being replaced */
+  #held = [];
 
   /**
    * @param {string} url
    * @param {ConnectionEvents} events
    */
   constructor(url, events) {
-    const socket = new WebSocket(url);
-    socket.binaryType = "arraybuffer";
-    socket.onopen = () => {
-      this.#opened = true;
-      events.open();
-    };
-    socket.onmessage = ({ data }) => {
-      if (this.#closed) return;
-      if (data instanceof ArrayBuffer) events.media(new Uint8Array(data));
-      else events.message(JSON.parse(data));
-    };
-    socket.onclose = ({ code }) => {
-      if (this.#closed) return;
-      this.#closed = true;
-      events.close({ code, opened: this.#opened });
-    };
-    this.#socket = socket;
+    this.#url = url;
+    this.#events = events;
+    this.#socket = this.#connect();
   }
 
-  /** @param {ClientMessage} message dropped when the connection is not open: its end is reported by `close` */
+  /** @param {ClientMessage} message dropped when the connection is over: its end is reported by `close` */
   send(message) {
-    if (this.#socket.readyState === WebSocket.OPEN) this.#socket.send(JSON.stringify(message));
+    if (message.type === "segment_prompt_source" && message.request_id) this.#unheard.set(message.request_id, message);
+    else if (this.#broke_ms !== null && !PASSING.includes(message.type)) this.#held.push(message);
+    if (this.#broke_ms === null) this.#write(message);
   }
 
   /** Leaves without waiting; no further event is reported. */
   abandon() {
     this.#closed = true;
+    clearTimeout(this.#timer);
     this.#socket.close(1000);
+  }
+
+  #connect() {
+    const socket = new WebSocket(this.#url);
+    socket.binaryType = "arraybuffer";
+    socket.onopen = () => {
+      if (this.#closed) return;
+      this.#opened = true;
+      if (this.#broke_ms === null || this.#token === null) this.#events.open();
+      else this.#write({ type: "session_resume", resume_token: this.#token, last_sequence: this.#sequence, frames_after: this.#after });
+    };
+    socket.onmessage = ({ data }) => {
+      if (this.#closed) return;
+      if (data instanceof ArrayBuffer) this.#gotMedia(new Uint8Array(data));
+      else if (this.#broke_ms === null) this.#got(JSON.parse(data));
+      else this.#answered(JSON.parse(data));
+    };
+    socket.onclose = ({ code }) => {
+      if (!this.#closed) this.#ended(code);
+    };
+    return socket;
+  }
+
+  /** @param {Uint8Array<ArrayBuffer>} bytes */
+  #gotMedia(bytes) {
+    const sequence = lastSequence(bytes);
+    this.#after = sequence === null ? this.#after + 1 : 0;
+    this.#sequence = sequence ?? this.#sequence;
+    this.#events.media(bytes);
+  }
+
+  /** @param {ServerMessage} message */
+  #got(message) {
+    this.#after += 1;
+    if (message.type === "queue_status" && message.resume_token) {
+      this.#token = message.resume_token;
+      this.#grace_ms = (message.resume_grace_seconds ?? 0) * 1000;
+    }
+    if (message.type === "prompt_status") this.#unheard.delete(message.request_id);
+    this.#events.message(message);
+  }
+
+  /** @param {ServerMessage} message the answer to session_resume, which is no part of the stream */
+  #answered(message) {
+    if (message.type !== "queue_status") {
+      this.#token = null;
+      this.#events.message(message);
+      return;
+    }
+    this.#broke_ms = null;
+    this.#pause_ms = FIRST_PAUSE_MS;
+    for (const said of [...this.#unheard.values(), ...this.#held.splice(0)]) this.#write(said);
+    this.#events.reconnecting(false);
+  }
+
+  /** @param {number} code */
+  #ended(code) {
+    const now_ms = performance.now();
+    const broke_ms = this.#broke_ms ?? now_ms;
+    const waits = code === BROKEN && this.#token !== null && now_ms + this.#pause_ms < broke_ms + this.#grace_ms;
+    if (!waits) {
+      this.#closed = true;
+      this.#events.close({ code, opened: this.#opened });
+      return;
+    }
+    if (this.#broke_ms === null) {
+      this.#broke_ms = broke_ms;
+      this.#events.reconnecting(true);
+    }
+    this.#timer = setTimeout(
+      () => {
+        this.#socket = this.#connect();
+      },
+      this.#pause_ms * (0.5 + Math.random() / 2),
+    );
+    this.#pause_ms = Math.min(2 * this.#pause_ms, LONGEST_PAUSE_MS);
+  }
+
+  /** @param {ClientMessage} message */
+  #write(message) {
+    if (this.#socket.readyState === WebSocket.OPEN) this.#socket.send(JSON.stringify(message));
   }
 }
 

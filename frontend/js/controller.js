@@ -221,6 +221,7 @@ export class Controller extends EventTarget {
       open: () => this.#opened(curated),
       message: (message) => this.#received(message),
       media: (bytes) => this.#gotMedia(bytes),
+      reconnecting: (on) => this.#changeSession((session) => sessions.reconnecting(session, on)),
       close: (close) => this.#closed(close),
     });
     this.#connection = connection;

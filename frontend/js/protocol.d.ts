@@ -247,8 +247,12 @@ export interface QueueStatus {
   position: number;
   /** Sessions that wait. */
   queue_depth: number;
-  /** On the first one: the session's id. */
+  /** On the first one of a connection: the session's id. */
   session_id?: string;
+  /** On the first one of a connection: what session_resume takes. It is secret. */
+  resume_token?: string;
+  /** How long the session waits for a client that lost its connection. */
+  resume_grace_seconds?: number;
   /** Estimated wait. */
   eta_ms?: number;
 }
@@ -384,13 +388,15 @@ export interface SessionInitV2 {
   record?: boolean | null;
 }
 
-/** Opens a connection that goes on with a session that lost its own; sent instead of `session_init_v2`. */
+/** Opens a connection that goes on with a session that lost its own; sent instead of `session_init_v2`. The answer is a `queue_status` with a `session_id`, or an `error`. Then comes what the client does not have yet, beginning after the place that it names. */
 export interface SessionResume {
   type: "session_resume";
-  /** What the server gave for this purpose. */
+  /** What the last queue_status with a session_id gave for this purpose. */
   resume_token: string;
-  /** Number of the last fragment that arrived whole. */
+  /** Number of the last fragment that arrived whole; 0 for none. */
   last_sequence: number;
+  /** Messages, text and binary, that arrived whole after that fragment, without answers to this one. */
+  frames_after?: number;
 }
 
 /** Ends the stream cleanly: `ltx2_stream_complete` with `stop_requested`, then close 1000. */

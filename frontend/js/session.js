@@ -62,6 +62,7 @@ import * as prompts from "./prompts.js";
  * @property {import("./protocol.js").BlockReason | null} blocked why generation waits
  * @property {{count: number, last_ms: number}} late
  * @property {number | null} roundTrip_ms
+ * @property {boolean} reconnecting the connection broke, and is being replaced
  * @property {Problem | null} problem the newest one
  * @property {Ending | null} ending
  */
@@ -93,6 +94,7 @@ export function newSession() {
     blocked: null,
     late: { count: 0, last_ms: 0 },
     roundTrip_ms: null,
+    reconnecting: false,
     problem: null,
     ending: null,
   };
@@ -179,6 +181,9 @@ export function firstFrameShown(session, now_ms) {
 /** @param {Session} session @param {number} roundTrip_ms @returns {Session} */
 export const roundTripMeasured = (session, roundTrip_ms) => ({ ...session, roundTrip_ms });
 
+/** @param {Session} session @param {boolean} on @returns {Session} */
+export const reconnecting = (session, on) => ({ ...session, reconnecting: on });
+
 /**
  * The connection is gone. An ending that the server announced stays as it is.
  * @param {Session} session
@@ -208,6 +213,7 @@ function settle(session) {
   return {
     ...session,
     queue: null,
+    reconnecting: false,
     cancelling: false,
     stopping: false,
     pausing: false,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import Literal
 
@@ -40,6 +41,8 @@ from fastvideo.entrypoints.streaming.session_post import SessionPost
 from fastvideo.entrypoints.streaming.state_keeper import StateKeeper
 
 MAX_MESSAGE_CHARS = 1 << 20
+# Prompts of which a client may not know whether they were heard when its connection broke.
+_MOST_REPEATED = 64
 
 
 class ClientCommands:
@@ -70,6 +73,12 @@ class ClientCommands:
         self._rewrites = rewrites
         self._cancel_segment = cancel_segment
         self._clock = clock
+        self._prompts: deque[SegmentPromptSource] = deque(maxlen=_MOST_REPEATED)
+        self._repeatable: list[SegmentPromptSource] = []
+
+    def resumed(self) -> None:
+        """The client is back and may not know which of its prompts were heard: it may send those again."""
+        self._repeatable = list(self._prompts)
 
     async def answer(self, frame: str | bytes) -> None:
         """Do what a frame asks for; a frame that asks for nothing sensible is answered with an error."""
@@ -121,6 +130,12 @@ class ClientCommands:
                 await self._post.put(_invalid(f"The session is open; {message.type} can only be the first message."))
 
     async def _take_prompt(self, message: SegmentPromptSource) -> None:
+        if message.request_id is not None:
+            if message in self._repeatable:
+                # What became of it is told in the stream already.
+                self._repeatable.remove(message)
+                return
+            self._prompts.append(message)
         prompt = Prompt(
             message.prompt,
             source=message.source,

@@ -67,13 +67,21 @@ class SessionInitV2(Message):
 
 
 class SessionResume(Message):
-    """Opens a connection that goes on with a session that lost its own; sent instead of `session_init_v2`."""
+    """Opens a connection that goes on with a session that lost its own; sent instead of `session_init_v2`.
+
+    The answer is a `queue_status` with a `session_id`, or an `error`. Then comes what the client does not have yet,
+    beginning after the place that it names.
+    """
 
     model_config = ConfigDict(json_schema_extra=ADDED)
 
     type: Literal["session_resume"] = "session_resume"
-    resume_token: Name = Field(description="What the server gave for this purpose.")
-    last_sequence: Count = Field(description="Number of the last fragment that arrived whole.")
+    resume_token: Name = Field(description="What the last queue_status with a session_id gave for this purpose.")
+    last_sequence: Count = Field(description="Number of the last fragment that arrived whole; 0 for none.")
+    frames_after: Count = Field(
+        default=0,
+        description="Messages, text and binary, that arrived whole after that fragment, without answers to this one.",
+    )
 
 
 class SegmentPromptSource(Message):

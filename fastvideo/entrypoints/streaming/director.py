@@ -34,11 +34,13 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Generate a segment now. ``resumed``: tell the client that generation goes on after a block."""
+    """Generate a segment now. ``resumed``: tell the client that generation goes on after a block. ``again``: it began
+    elsewhere, with the prompt in these final words."""
 
     prompt: Prompt
     continues: bool
     resumed: bool = False
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,26 @@ class DirectorRules:
     max_pending: int = 32
 
 
+@dataclass(frozen=True, slots=True)
+class DirectorRecord:
+    """What a director knows, as plain data. ``running``: the prompt of the running segment, which is made from
+    ``running_words``, or from its own when None."""
+
+    pending: list[Prompt]
+    curated: list[str]
+    next_curated: int
+    loop: bool
+    auto_extension: bool
+    paused: bool
+    hold: BlockReason | None
+    told: BlockReason | None
+    allowance_used: int
+    running: Prompt | None
+    running_words: str | None
+    last: Prompt | None
+    story: list[str]
+
+
 class Director:
     """Decides for one session. Ask :meth:`decide` whenever no segment runs and something has changed."""
 
@@ -92,6 +114,7 @@ class Director:
         self._stopping = False
         self._hold: BlockReason | None = None
         self._told: BlockReason | None = None
+        self._unfinished: tuple[Prompt, str | None] | None = None
         self._allowance_used = 0
         self._running: Prompt | None = None
         self._running_words: str | None = None
@@ -99,6 +122,39 @@ class Director:
         self._story: deque[str] = deque(maxlen=MAX_STORY_PROMPTS)
         self.viewer = ViewerClock()
         self.replace_curated(curated_prompts)
+
+    # --- going on elsewhere
+
+    def record(self) -> DirectorRecord:
+        """All that another director needs to go on from here, the running segment first."""
+        return DirectorRecord(
+            pending=list(self._pending),
+            curated=list(self._curated),
+            next_curated=self._next_curated,
+            loop=self._loop,
+            auto_extension=self._auto_extension,
+            paused=self._paused,
+            hold=self._hold,
+            told=self._told,
+            allowance_used=self._allowance_used,
+            running=self._running,
+            running_words=self._running_words,
+            last=self._last,
+            story=list(self._story),
+        )
+
+    def restore(self, record: DirectorRecord) -> None:
+        """Go on where another one, of the same rules and opening message, was."""
+        self._pending = deque(record.pending)
+        self._curated = list(record.curated)
+        self._next_curated = record.next_curated
+        self._loop, self._auto_extension = record.loop, record.auto_extension
+        self._paused = record.paused
+        self._hold, self._told = record.hold, record.told
+        self._allowance_used = record.allowance_used
+        self._unfinished = None if record.running is None else (record.running, record.running_words)
+        self._last = record.last
+        self._story = deque(record.story, maxlen=MAX_STORY_PROMPTS)
 
     # --- what the client asks for
 
@@ -228,6 +284,10 @@ class Director:
             raise RuntimeError("a segment is running: say how it ended before asking for the next")
         if self._stopping:
             return End("stop_requested")
+        if self._unfinished is not None:
+            # Its client has a part of it perhaps.
+            (self._running, self._running_words), self._unfinished = self._unfinished, None
+            return Start(self._as_made(self._running), continues=not self._single_clip, again=True)
         if self._capped(self._allowance_used):
             return End("segment_cap") if self._rules.at_cap == "end" else self._blocked("segment_cap")
         if self._paused:

@@ -12,17 +12,17 @@ logger = logging.getLogger(__name__)
 
 
 async def drain(server: ServerState, timeout_s: float) -> None:
-    """Take no more sessions and end those that there are; returns when their connections are closed.
+    """Take no more sessions and end those that there are; returns when they and their connections are over.
 
     A session whose segment is running gets ``timeout_s`` to finish it, and is cut off then; the others end at once.
     Clients have a few seconds more to take their last messages.
     """
     server.draining = True
     # Later connections are refused, and hold nothing up.
-    connections = set(server.connections)
+    running = server.connections | server.session_tasks
     for runner in list(server.runners.values()):
         runner.drain()
-    left = await _unfinished(connections, timeout_s)
+    left = await _unfinished(running, timeout_s)
     if left:
         logger.warning(
             "sessions cut off because they were not over %g s after the drain began: %d", timeout_s, len(left)

@@ -53,8 +53,8 @@ class Opening:
     image: SessionInitImage | None
 
 
-def parse_opening(frame: str | bytes) -> SessionInitV2:
-    """The opening message. Raises OpeningRefused for anything else."""
+def parse_opening(frame: str | bytes) -> SessionInitV2 | SessionResume:
+    """The message that opens a session, or goes on with one. Raises OpeningRefused for anything else."""
     if isinstance(frame, bytes):
         raise OpeningRefused(
             ErrorMessage(
@@ -68,14 +68,7 @@ def parse_opening(frame: str | bytes) -> SessionInitV2:
             ErrorMessage(code="invalid_message", message=explain_invalid(error), reason=invalid_reason(error))
         ) from None
     if isinstance(message, SessionResume):
-        raise OpeningRefused(
-            ErrorMessage(
-                code="session_rejected",
-                message="This server knows no such session; open a new one.",
-                reason="resume_unknown",
-            ),
-            "resume_unknown",
-        )
+        return message
     if not isinstance(message, SessionInitV2):
         raise OpeningRefused(
             ErrorMessage(code="invalid_message", message=f"Expected session_init_v2 first, got {message.type}."),

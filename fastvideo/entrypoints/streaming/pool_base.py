@@ -94,6 +94,16 @@ class GpuPool(ABC):
     def health(self) -> PoolHealth:
         """How the pool stands now."""
 
+    @property
+    def wanted(self) -> bool:
+        """Whether a session waits for a place, or a segment for its turn."""
+        return self.health().queued_sessions > 0 or self.turns_waiting > 0
+
+    @property
+    def turns_waiting(self) -> int:
+        """Segments that are asked for and wait for a worker, where the pool knows."""
+        return 0
+
     async def start(self) -> None:
         """Make the workers ready. Sessions may come before that is done, and wait."""
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastvideo.entrypoints.streaming.segment_coding import TimelineBroken
 from fastvideo.entrypoints.streaming.segment_events import (
     SegmentCut,
+    SegmentDone,
     SegmentEvent,
     SegmentFragment,
     SegmentInit,
@@ -23,10 +24,21 @@ class Replay:
         self._steps_sent = 0
         self._init: SegmentInit | None = None
         self._last_sequence = 0
+        self._behind = False
+
+    @property
+    def behind(self) -> bool:
+        """Whether the client has media that the segment, being made again, has not come to yet."""
+        return self._behind
+
+    def go_on_after(self, sequence: int) -> None:
+        """The client has the segment up to this fragment, from another server."""
+        self._again, self._behind, self._last_sequence = True, True, sequence
 
     def begin_again(self) -> None:
         """All events come once more, from the first."""
         self._again = True
+        self._behind = self._last_sequence > 0
         self._steps = 0
 
     def new(self, event: SegmentEvent) -> bool:
@@ -50,7 +62,10 @@ class Replay:
                 if self._again and event.sequence <= self._last_sequence:
                     return False
                 self._last_sequence = event.sequence
+                self._behind = False
             case SegmentCut():
                 # Ended before it came to where the client is: the client's own place is unknown.
                 return event.cursor.sequence > self._last_sequence
+            case SegmentDone():
+                self._behind = False
         return True

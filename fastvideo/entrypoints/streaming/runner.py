@@ -1,7 +1,7 @@
-"""One session from its opening message to its close: a receiver, a driver and a sender, and nothing that outlives them.
+"""One session from its opening message to its end: a driver, and for each of its connections a receiver and a sender.
 
 The receiver always reads and never waits for a generation. The driver asks the director what comes next and has the
-pool make it. The sender alone writes to the socket.
+pool make it. The sender alone writes to the socket. Nothing outlives the session.
 """
 
 from __future__ import annotations
@@ -10,16 +10,14 @@ import asyncio
 import contextlib
 import logging
 import uuid
-from collections.abc import Coroutine
-from typing import Any
 
 from fastvideo.api.errors import FastVideoError, GenerationCancelled
 from fastvideo.entrypoints.streaming import endings
 from fastvideo.entrypoints.streaming.admission import ADMITTED, Place, QueueFull
 from fastvideo.entrypoints.streaming.ask_budget import AskBudget
 from fastvideo.entrypoints.streaming.client_commands import ClientCommands, tell_prompt
-from fastvideo.entrypoints.streaming.connection import Connection, ConnectionLost
-from fastvideo.entrypoints.streaming.director import End, Prompt, Start, Wait
+from fastvideo.entrypoints.streaming.connection import Connection
+from fastvideo.entrypoints.streaming.director import Director, End, Prompt, Start, Wait
 from fastvideo.entrypoints.streaming.endings import Ending, SessionOver
 from fastvideo.entrypoints.streaming.error_messages import error_message
 from fastvideo.entrypoints.streaming.opening import (
@@ -42,7 +40,10 @@ from fastvideo.entrypoints.streaming.protocol import (
     QueueStatus,
     SegmentCancelled,
     ServerMessage,
+    SessionInitV2,
+    SessionResume,
 )
+from fastvideo.entrypoints.streaming.resume_token import digest, new_token
 from fastvideo.entrypoints.streaming.seed_rewrites import SeedRewrites
 from fastvideo.entrypoints.streaming.segment_channel import ReaderTooSlow
 from fastvideo.entrypoints.streaming.segment_coding import TimelineBroken
@@ -50,8 +51,12 @@ from fastvideo.entrypoints.streaming.segment_events import SegmentJob
 from fastvideo.entrypoints.streaming.segment_run import SegmentRun
 from fastvideo.entrypoints.streaming.server_state import ServerState
 from fastvideo.entrypoints.streaming.session import Session, SessionState
+from fastvideo.entrypoints.streaming.session_keeping import SessionKeeping
+from fastvideo.entrypoints.streaming.session_lease import LeaseLost
+from fastvideo.entrypoints.streaming.session_link import SessionLink
+from fastvideo.entrypoints.streaming.session_links import SessionLinks, guard
 from fastvideo.entrypoints.streaming.session_post import SessionPost
-from fastvideo.entrypoints.streaming.state_keeper import StateKeeper
+from fastvideo.entrypoints.streaming.session_record import Returned, SessionRecord
 from fastvideo.media.encoder import flush_stream
 from fastvideo.media.timeline import MediaCursor
 
@@ -62,27 +67,55 @@ FAREWELL_S = 5.0
 
 
 class SessionRunner:
-    """Runs one session over one connection; :meth:`run` returns when both are over."""
+    """Runs one session, from its first connection on; :meth:`run` returns when the session is over.
 
-    def __init__(self, connection: Connection, session: Session, server: ServerState) -> None:
+    A connection that breaks is waited for, for ``streaming.resume.grace_seconds``: a client that comes back
+    (:meth:`resume`) gets what it does not have yet. ``returned``: the session goes on from its record, for a client
+    that stands there. ``handed_over``: what the first connection asked for instead of a session of its own.
+    """
+
+    def __init__(
+        self, connection: Connection, session: Session, server: ServerState, returned: Returned | None = None
+    ) -> None:
         loop = asyncio.get_running_loop()
-        self._connection = connection
         self._session = session
         self._server = server
         self._clock = server.clock
         self._post = _Post(session.id, server)
-        self._states = StateKeeper(session, server.session_store, server.blob_store, server.store_calls)
-        self._stream_id = uuid.uuid4().hex
-        self._cursor = MediaCursor.start()
+        self._returned = returned
+        self._keeping = SessionKeeping(session, server)
+        self._states = self._keeping.states
+        self._stream_id = uuid.uuid4().hex if returned is None else returned.record.stream_id
+        self._cursor = MediaCursor.start() if returned is None else returned.record.cursor
         self._ending: asyncio.Future[Ending] = loop.create_future()
         self._opening_frame: asyncio.Future[str | bytes] = loop.create_future()
         self._opening: Opening | None = None
         self._prompts: PromptWork | None = None
         self._rewrites: SeedRewrites | None = None
+        self._commands: ClientCommands | None = None
+        self._place = ADMITTED
         self._placed = asyncio.Event()
         self._changed = asyncio.Event()
         self._busy = False
+        self._binding = False
+        self._released = False
+        self._has_place = False
+        self._giving = asyncio.Lock()
         self._segment: SegmentRun | None = None
+        self._token = new_token(session.id) if returned is None else returned.message.resume_token
+        self.resume_digest = digest(self._token)
+        self.handed_over: SessionResume | None = None
+        self._group = asyncio.TaskGroup()
+        self._links = SessionLinks(
+            connection,
+            session,
+            server,
+            post=self._post,
+            group=self._group,
+            receive=self._receive,
+            end=self._end,
+            make_way=self._make_way,
+        )
 
     # --- life
 
@@ -90,24 +123,30 @@ class SessionRunner:
         """Serve the session. Whatever it holds is free when this returns, however it ends."""
         self._server.runners[self._session.id] = self
         started_s = self._clock()
-        reason = "cancelled"
-        self._post.log("session_start")
+        reason, keeps = "cancelled", True
+        self._post.log("session_start" if self._returned is None else "session_continued")
         try:
-            async with asyncio.TaskGroup() as group:
-                sender = group.create_task(self._guard(self._post.deliver(self._connection)))
-                receiver = group.create_task(self._guard(self._receive()))
-                driver = group.create_task(self._guard(self._drive()))
+            async with self._group as group:
+                self._links.open(None if self._returned is None else self._greeting(self._place))
+                driver = group.create_task(guard(self._drive, self._session.id, self._end))
                 ending = await self._ending
-                reason = ending.name
-                await _stopped(receiver, driver)
+                reason, keeps = ending.name, ending.keeps
+                await self._links.current.hush()
+                await _stopped(driver)
                 await self._release(ending.state)
-                await self._say_goodbye(ending, sender)
+                await self._say_goodbye(ending)
+                self._links.close()
+                await self._links.current.stop()
         finally:
+            self._links.close()
             try:
                 await self._release(SessionState.ERROR)
             finally:
                 # After the goodbye, which a store that does not answer should not hold up.
-                await self._states.close()
+                await self._keeping.leave(keep=keeps)
+            self._server.runners.pop(self._session.id, None)
+            if reason == "client_lost":
+                self._server.expired.add(self._session.id, self.resume_digest)
             seconds = round(self._clock() - started_s, 3)
             self._post.end_recording(reason)
             self._post.log("session_end", reason=reason, segments=self._session.segment_idx, seconds=seconds)
@@ -116,11 +155,12 @@ class SessionRunner:
 
     def drain(self) -> None:
         # A segment that only waits for its turn would keep those that run from ending in time.
-        if not self._post.in_segment:
+        if not self._post.in_segment or not self._links.connected.is_set():
             self.shut_down()
 
     def shut_down(self) -> None:
-        self._end(endings.shut_down())
+        self._end(endings.shut_down(goes_on=self._keeping.goes_on_elsewhere))
+        self._links.give_up()
 
     def expire(self) -> None:
         if self._busy:
@@ -134,23 +174,12 @@ class SessionRunner:
         if not self._ending.done():
             self._ending.set_result(ending)
 
-    async def _guard(self, work: Coroutine[Any, Any, None]) -> None:
-        """A task's boundary: whatever stops one of the three tasks ends the session."""
-        try:
-            await work
-        except SessionOver as over:
-            self._end(over.ending)
-        except ConnectionLost:
-            self._end(endings.client_left())
-        except Exception:
-            logger.exception("session %s failed", self._session.id)
-            self._end(endings.failed())
-
     async def _release(self, state: SessionState) -> None:
         """Free the worker and the session's place; twice is the same as once."""
         session, server = self._session, self._server
-        if server.runners.pop(session.id, None) is None:
+        if self._released:
             return
+        self._released = True
         session.transition(state if session.can_become(state) else SessionState.ERROR, now=self._clock())
         server.sessions.close(session.id)
         try:
@@ -162,9 +191,8 @@ class SessionRunner:
                 if work is not None:
                     await work.close()
 
-    async def _say_goodbye(self, ending: Ending, sender: asyncio.Task[None]) -> None:
+    async def _say_goodbye(self, ending: Ending) -> None:
         if ending.lost:
-            await _stopped(sender)
             return
         if ending.discard:
             self._post.discard()
@@ -175,40 +203,78 @@ class SessionRunner:
         for message in ending.messages:
             self._post.put_now(message)
         self._post.close()
-        try:
-            async with asyncio.timeout(FAREWELL_S):
-                if sender.done():
-                    # It gave up on a slow client, who may still take these few bytes.
-                    await self._post.deliver(self._connection)
-                else:
-                    await sender
-                await self._connection.close(ending.code, ending.close_reason)
-        except (TimeoutError, ConnectionLost, SessionOver):
-            logger.info("session %s: the client did not take its last messages", self._session.id)
+        await self._links.say_last(ending, FAREWELL_S)
+
+    # --- connections
+
+    async def resume(self, connection: Connection, message: SessionResume) -> None:
+        """Go on over another connection; returns when that is free again. Raises NotKept, GraceOver."""
+        link = await self._links.resume(connection, message, lambda: self._greeting(self._place))
+        self._post.log("resumed", last_sequence=message.last_sequence)
+        if self._commands is not None:
+            self._commands.resumed()
+        if self._segment is not None:
+            self._segment.go_on()
+        self._changed.set()
+        await link.gone.wait()
+
+    async def served(self) -> None:
+        """Wait until the first connection is free, or the session's."""
+        await self._links.served()
+
+    def cut(self, connection: Connection) -> None:
+        self._links.cut(connection)
+
+    def forget_client(self) -> None:
+        self._links.give_up()
+        self._end(endings.client_lost())
+
+    async def _make_way(self) -> None:
+        """Without a client, keep the worker only for the segment that runs, and that while nobody else wants one."""
+        segment = self._segment
+        if self._binding or self._released:
+            return
+        if segment is None or not segment.generating:
+            await self._give_place()
+        elif self._post.blocked or self._server.pool.wanted:
+            segment.suspend()
+            self._post.let_through()
+
+    async def _give_place(self) -> None:
+        async with self._giving:
+            if self._has_place:
+                self._has_place = False
+                await self._server.pool.release(self._session.id)
 
     # --- receiver
 
-    async def _receive(self) -> None:
-        self._opening_frame.set_result(await self._connection.receive())
+    async def _receive(self, link: SessionLink) -> None:
+        if self._returned is None and not self._opening_frame.done():
+            self._opening_frame.set_result(await link.connection.receive())
         # The handshake's first answer comes before any other.
         await self._placed.wait()
-        assert self._opening is not None
+        if self._commands is None:
+            assert self._opening is not None
+            assert self._rewrites is not None
+            self._commands = ClientCommands(
+                self._opening,
+                self._session,
+                post=self._post,
+                states=self._states,
+                gate=self._server.prompts,
+                rewrites=self._rewrites,
+                cancel_segment=self._cancel_segment,
+                clock=self._clock,
+            )
         assert self._prompts is not None
-        assert self._rewrites is not None
-        commands = ClientCommands(
-            self._opening,
-            self._session,
-            post=self._post,
-            states=self._states,
-            gate=self._server.prompts,
-            rewrites=self._rewrites,
-            cancel_segment=self._cancel_segment,
-            clock=self._clock,
-        )
-        while True:
-            await commands.answer(await self._connection.receive())
-            self._prompts.look_ahead()
+        commands, prompts = self._commands, self._prompts
+
+        async def answer(frame: str | bytes) -> None:
+            await commands.answer(frame)
+            prompts.look_ahead()
             self._changed.set()
+
+        await link.answers(answer)
 
     def _cancel_segment(self) -> None:
         if self._segment is not None:
@@ -232,14 +298,17 @@ class SessionRunner:
                 limits=limits_on_the_wire(self._server.streaming.limits),
             )
         )
+        await self._keep_record(opening)
         while True:
+            # Nothing begins that nobody may ever see.
+            await self._links.connected.wait()
             self._changed.clear()
             prompts.look_ahead()
             match opening.director.decide(self._clock()):
                 case End() as end:
                     raise SessionOver(endings.completed(end.reason))
                 case _ if self._server.draining:
-                    raise SessionOver(endings.shut_down())
+                    raise SessionOver(endings.shut_down(goes_on=self._keeping.goes_on_elsewhere))
                 case Start() as start:
                     if start.resumed:
                         await self._post.put(GenerationResumed())
@@ -250,16 +319,11 @@ class SessionRunner:
                     await self._wait_for_change(wait.until_s)
 
     async def _open(self) -> tuple[Opening, PromptWork]:
-        limit_s = min(OPENING_TIMEOUT_S, self._server.sessions.session_timeout_seconds)
+        message = await self._opening_message() if self._returned is None else self._returned.record.opening
+        server = self._server
         try:
-            async with asyncio.timeout(limit_s):
-                frame = await asyncio.shield(self._opening_frame)
-        except TimeoutError:
-            raise SessionOver(endings.timed_out(int(limit_s), "opening_message")) from None
-        try:
-            message = parse_opening(frame)
             opening = await open_session(
-                message, self._server.serve_config, self._server.session_presets, self._server.pool.request_defaults
+                message, server.serve_config, server.session_presets, server.pool.request_defaults
             )
         except OpeningRefused as refusal:
             raise SessionOver(endings.refused(refusal.message, refusal.close_reason)) from None
@@ -274,25 +338,75 @@ class SessionRunner:
         session.single_clip_mode = message.single_clip_mode
         session.metadata = dict(message.model_extra or {})
         session.touch(now=self._clock())
-        gate, director = self._server.prompts, opening.director
-        limits = self._server.streaming.limits
+        gate, director, limits = server.prompts, opening.director, server.streaming.limits
         budget = AskBudget(limits.max_model_requests_per_minute)
         prompts = self._prompts = PromptWork(gate, session, director, budget, clock=self._clock)
         self._rewrites = SeedRewrites(gate, director, limits, budget, post=self._post, clock=self._clock)
-        await self._states.replace(opening.state)
+        if self._returned is None:
+            await self._states.replace(opening.state)
+        else:
+            await self._go_on_from(self._returned, director)
         return opening, prompts
+
+    async def _go_on_from(self, returned: Returned, director: Director) -> None:
+        record, session = returned.record, self._session
+        director.restore(record.director)
+        session.segment_idx = record.segment_idx
+        session.enhancement_enabled = record.enhancement_enabled
+        await self._keeping.take_over(record.state)
+        self._post.begin_at(returned.message.last_sequence, returned.message.frames_after)
+        session.transition(SessionState.QUEUED, now=self._clock())
+        self._links.allow_return()
+        self._placed.set()
+
+    async def _keep_record(self, opening: Opening) -> None:
+        """Let the stores have what it takes to go on elsewhere."""
+        session = self._session
+        if opening.image is not None and session.segment_idx == 0:
+            # It is not stored, and without it the segment would be another one.
+            return
+        await self._keeping.record(
+            SessionRecord(
+                token_digest=self.resume_digest,
+                stream_id=self._stream_id,
+                segment_idx=session.segment_idx,
+                cursor=self._cursor,
+                opening=opening.message,
+                enhancement_enabled=session.enhancement_enabled,
+                director=opening.director.record(),
+                state=session.continuation_state,
+            )
+        )
+
+    async def _opening_message(self) -> SessionInitV2:
+        limit_s = min(OPENING_TIMEOUT_S, self._server.sessions.session_timeout_seconds)
+        try:
+            async with asyncio.timeout(limit_s):
+                frame = await asyncio.shield(self._opening_frame)
+        except TimeoutError:
+            raise SessionOver(endings.timed_out(int(limit_s), "opening_message")) from None
+        try:
+            message = parse_opening(frame)
+            if isinstance(message, SessionResume):
+                self.handed_over = message
+                raise SessionOver(endings.handed_over())
+            return message
+        except OpeningRefused as refusal:
+            raise SessionOver(endings.refused(refusal.message, refusal.close_reason)) from None
 
     async def _bind(self) -> None:
         """Get a worker, or wait for one; a session that yielded its place while idle comes here again."""
-        self._busy = True
+        self._busy = self._binding = True
         session, server = self._session, self._server
         timeout_s = server.sessions.session_timeout_seconds
+        async with self._giving:
+            self._has_place = True
         try:
             assignment = await server.pool.join(session.id, timeout=timeout_s, on_place=self._tell_place)
         except (PoolAcquireTimeout, PoolUnavailable, QueueFull) as error:
             raise SessionOver(endings.no_worker(error_message(error))) from None
         finally:
-            self._busy = self._segment is not None
+            self._busy, self._binding = self._segment is not None, False
         if session.is_active():
             return
         session.transition(SessionState.GPU_BINDING, now=self._clock())
@@ -304,20 +418,30 @@ class SessionRunner:
         session.transition(SessionState.ACTIVE, now=self._clock())
 
     def _tell_place(self, place: Place) -> None:
-        first = not self._placed.is_set()
-        if first:
+        self._place = place
+        if not self._placed.is_set():
             self._session.transition(SessionState.QUEUED, now=self._clock())
             self._placed.set()
-        elif place == ADMITTED:
-            return
-        self._post.put_now(
-            QueueStatus(
-                position=place.position,
-                queue_depth=place.queue_depth,
-                eta_ms=place.eta_ms,
-                session_id=self._session.id if first else None,
-            )
-        )
+            # From here on the client can come back.
+            self._links.allow_return()
+            self._post.put_now(self._greeting(place))
+        elif place != ADMITTED:
+            self._post.put_now(_queue_status(place))
+
+    def _greeting(self, place: Place) -> QueueStatus:
+        """The first message of each connection."""
+        grace_s = self._server.streaming.resume.grace_seconds
+        how = {"resume_token": self._token, "resume_grace_seconds": grace_s} if grace_s > 0 else {}
+        return _queue_status(place).model_copy(update={"session_id": self._session.id, **how})
+
+    async def _bind_connected(self) -> None:
+        """:meth:`_bind` for a segment, which begins only when a client is there."""
+        while True:
+            await self._bind()
+            if self._links.connected.is_set():
+                return
+            await self._give_place()
+            await self._links.connected.wait()
 
     async def _wait_for_change(self, until_s: float | None) -> None:
         delay_s = None if until_s is None else max(0.0, until_s - self._clock())
@@ -337,10 +461,11 @@ class SessionRunner:
             states=self._states,
             stream_id=self._stream_id,
             cursor=self._cursor,
+            seen=self._returned.message.last_sequence if start.again and self._returned is not None else 0,
         )
         self._busy = True
         try:
-            await segment.run(self._bind, lambda prompt: self._job(start, prompt, opening))
+            await segment.run(self._bind_connected, lambda prompt: self._job(start, prompt, opening))
         except GenerationCancelled:
             director.cancelled()
             outcomes.labels("cancelled").inc()
@@ -356,6 +481,8 @@ class SessionRunner:
             await tell_prompt(self._post, start.prompt, "rejected", error.reason)
         except ReaderTooSlow as error:
             raise SessionOver(endings.too_slow(error_message(error))) from None
+        except LeaseLost:
+            raise SessionOver(endings.moved()) from None
         except FastVideoError as error:
             outcomes.labels("failed").inc()
             if isinstance(error, TimelineBroken):
@@ -372,8 +499,10 @@ class SessionRunner:
             self._busy = False
             session.touch(now=self._clock())
         self._post.in_segment = False
+        await self._keep_record(opening)
 
     async def _job(self, start: Start, prompt: Prompt, opening: Opening) -> SegmentJob:
+        await self._keep_record(opening)
         index, streaming = self._session.segment_idx, self._server.streaming
         image = opening.image if index == 0 else None
         request = opening.requests.build(
@@ -395,6 +524,10 @@ class _Post(SessionPost):
         if isinstance(item, Ltx2SegmentStart):
             self.in_segment = True
         await super().put(item)
+
+
+def _queue_status(place: Place) -> QueueStatus:
+    return QueueStatus(position=place.position, queue_depth=place.queue_depth, eta_ms=place.eta_ms)
 
 
 async def _stopped(*tasks: asyncio.Task[None]) -> None:

@@ -12,6 +12,7 @@ from fastvideo.entrypoints.streaming.client_commands import tell_prompt
 from fastvideo.entrypoints.streaming.director import Director, Prompt, Start
 from fastvideo.entrypoints.streaming.prompt_work import PromptWork, Words
 from fastvideo.entrypoints.streaming.protocol import DeadlineMissed
+from fastvideo.entrypoints.streaming.replay import Replay
 from fastvideo.entrypoints.streaming.segment_coding import TimelineBroken
 from fastvideo.entrypoints.streaming.segment_events import (
     SegmentCut,
@@ -33,7 +34,8 @@ _LATE_MS = 1.0
 
 
 class SegmentRun:
-    """Makes one segment; :attr:`cursor` says where the timeline goes on afterwards, whatever happened."""
+    """Makes one segment; :attr:`cursor` says where the timeline goes on afterwards, whatever happened. ``seen``: the
+    number of the last fragment that the client has, of a segment that began elsewhere."""
 
     def __init__(
         self,
@@ -47,6 +49,7 @@ class SegmentRun:
         states: StateKeeper,
         stream_id: str,
         cursor: MediaCursor,
+        seen: int = 0,
     ) -> None:
         self._start = start
         self._session = session
@@ -59,16 +62,45 @@ class SegmentRun:
         self._messages = SegmentMessages(session.segment_idx, Words(start.prompt), stream_id)
         self._cancel = CancellationToken()
         self._task: asyncio.Task[None] | None = None
+        self._replay = Replay()
+        if seen >= cursor.sequence:
+            self._replay.go_on_after(seen)
+        self._cancel_wanted = False
+        self._suspended = False
+        self._go_on = asyncio.Event()
         self._asked_s = self._worded_s = server.clock()
         # Only a viewer who has something to play can be kept waiting.
         self._viewer_plays = self._viewer.ahead_ms(self._asked_s) > 0
+        self._reader: asyncio.Task[None] | None = None
+        self._posting = False
         self.cursor = cursor
 
     def cancel(self) -> None:
         """Stop: at once while nothing of the segment was sent, else within one step, so that the timeline goes on."""
-        self._cancel.cancel()
+        self._cancel_wanted = True
+        if not self._replay.behind:
+            self._cancel.cancel()
         if self._task is not None and not self._messages.media_started:
             self._task.cancel()
+
+    def suspend(self) -> None:
+        """Give the worker up; the segment is made again, and seen once, after :meth:`go_on`."""
+        if self._reader is not None and not self._suspended:
+            self._suspended = True
+            self._go_on.clear()
+            self._cancel.cancel()
+            if not self._posting:
+                # Else it ends once what it has in hand is posted, so that nothing is lost.
+                self._reader.cancel()
+
+    @property
+    def generating(self) -> bool:
+        """Whether a worker is at it."""
+        return self._reader is not None
+
+    def go_on(self) -> None:
+        """Make what :meth:`suspend` broke off."""
+        self._go_on.set()
 
     async def run(
         self, bind: Callable[[], Awaitable[None]], make_job: Callable[[Prompt], Awaitable[SegmentJob]]
@@ -97,15 +129,19 @@ class SegmentRun:
         self, bind: Callable[[], Awaitable[None]], make_job: Callable[[Prompt], Awaitable[SegmentJob]]
     ) -> None:
         words = await self._worded()
-        job = await make_job(words.prompt)
-        # Nothing is awaited between having a worker and using it, so that it cannot be given away as idle.
-        await bind()
-        async with contextlib.aclosing(self._server.pool.stream(self._session.id, job, cancel=self._cancel)) as events:
-            async for event in events:
-                self._session.touch(now=self._server.clock())
-                await self._note(event)
-                for item in self._messages.of(event):
-                    await self._post.put(item)
+        while True:
+            job = await make_job(words.prompt)
+            # Nothing is awaited between having a worker and using it, so that it cannot be given away as idle.
+            await bind()
+            await self._stream(job)
+            if not self._suspended:
+                break
+            await self._go_on.wait()
+            # The same job gives the same bytes; what was sent of them, or will be, is known.
+            self._suspended, self._cancel = False, CancellationToken()
+            self._replay.begin_again()
+            if self._cancel_wanted and not self._replay.behind:
+                raise GenerationCancelled("the client cancelled the segment")
         done = self._messages.done
         if done is None:
             raise GenerationFailed("the pool ended a segment without its result")
@@ -118,7 +154,7 @@ class SegmentRun:
         await self._post.put(complete)
 
     async def _worded(self) -> Words:
-        words = await self._prompts.words(self._start.prompt)
+        words = Words(self._start.prompt) if self._start.again else await self._prompts.words(self._start.prompt)
         self._worded_s = self._server.clock()
         self._messages = SegmentMessages(self._session.segment_idx, words, self._stream_id)
         done = words.enhancement
@@ -135,6 +171,41 @@ class SegmentRun:
                 **({} if words.detail is None else {"detail": words.detail}),
             )
         return words
+
+    async def _stream(self, job: SegmentJob) -> None:
+        """Post what is new of the job's events, until it is whole or suspended."""
+        reader = self._reader = asyncio.create_task(self._read(job))
+        try:
+            await reader
+        except (asyncio.CancelledError, GenerationCancelled):
+            current = asyncio.current_task()
+            if not self._suspended or (current is not None and current.cancelling()):
+                raise
+        finally:
+            self._reader = None
+            if self._messages.done is not None:
+                # It was whole before it heeded.
+                self._suspended = False
+
+    async def _read(self, job: SegmentJob) -> None:
+        stream = self._server.pool.stream(self._session.id, job, cancel=self._cancel)
+        async with contextlib.aclosing(stream) as events:
+            async for event in events:
+                if not self._replay.new(event):
+                    continue
+                if self._cancel_wanted:
+                    # Now that the timeline is where the client is, it can be cut.
+                    self._cancel.cancel()
+                self._posting = True
+                try:
+                    self._session.touch(now=self._server.clock())
+                    await self._note(event)
+                    for item in self._messages.of(event):
+                        await self._post.put(item)
+                finally:
+                    self._posting = False
+                if self._suspended:
+                    return
 
     async def _note(self, event: SegmentEvent) -> None:
         now_s = self._server.clock()

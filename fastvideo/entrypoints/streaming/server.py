@@ -11,10 +11,9 @@ from dataclasses import asdict
 from fractions import Fraction
 from ipaddress import ip_address
 from typing import Any
-from urllib.parse import urlsplit
 
 from fastapi import FastAPI, Request, Response, WebSocket
-from starlette.datastructures import Address, Headers
+from starlette.datastructures import Address
 from starlette.responses import PlainTextResponse
 
 import fastvideo
@@ -22,7 +21,8 @@ from fastvideo.api.errors import ConfigValidationError, EncodeError, FastVideoEr
 from fastvideo.api.schema import ServeConfig, StreamingConfig
 from fastvideo.api.session_presets import load_session_presets
 from fastvideo.entrypoints.streaming import metrics
-from fastvideo.entrypoints.streaming.connection import ConnectionLost, WebSocketConnection
+from fastvideo.entrypoints.streaming.arrivals import arrive, same_host
+from fastvideo.entrypoints.streaming.connection import WebSocketConnection
 from fastvideo.entrypoints.streaming.drain import drain
 from fastvideo.entrypoints.streaming.gpu_pool import GpuPool, InProcessGpuPool
 from fastvideo.entrypoints.streaming.health import build_health_router, get_pool_status
@@ -31,13 +31,11 @@ from fastvideo.entrypoints.streaming.page import PageHeaders, mount_page
 from fastvideo.entrypoints.streaming.pool_choice import usable_devices, wants_processes, worker_pool
 from fastvideo.entrypoints.streaming.prompt.admin import build_prompt_admin
 from fastvideo.entrypoints.streaming.prompt.gate import PromptGate, build_gate
-from fastvideo.entrypoints.streaming.protocol import ErrorMessage, encode_server_message
 from fastvideo.entrypoints.streaming.recordings.recordings import Recordings
 from fastvideo.entrypoints.streaming.recordings.routes import recording_routes
-from fastvideo.entrypoints.streaming.runner import FAREWELL_S, SessionRunner
 from fastvideo.entrypoints.streaming.segment_requests import operator_requests
 from fastvideo.entrypoints.streaming.server_state import ServerState
-from fastvideo.entrypoints.streaming.session import SessionManager, SessionRejected
+from fastvideo.entrypoints.streaming.session import SessionManager
 from fastvideo.entrypoints.streaming.session_logger import SessionLogger
 from fastvideo.entrypoints.streaming.session_store import BlobStore, SessionStore
 from fastvideo.entrypoints.streaming.start_failure import no_worker, start_failures
@@ -137,9 +135,10 @@ def build_app(
             if not server.draining:
                 # Under another server than ours, which drains while it still answers.
                 await drain(server, streaming.drain_timeout_seconds)
-            for task in tasks:
+            left = [*tasks, *server.session_tasks]
+            for task in left:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(*left, return_exceptions=True)
             await server.pool.shutdown()
             await server.prompts.aclose()
             await asyncio.to_thread(server.log.close_all)
@@ -227,7 +226,7 @@ def _add_routes(app: FastAPI, server: ServerState) -> None:
         server.connections.add(task)
         try:
             await websocket.accept()
-            await _serve(WebSocketConnection(websocket), server, websocket.headers)
+            await arrive(WebSocketConnection(websocket), server, websocket.headers)
         finally:
             server.connections.discard(task)
 
@@ -240,45 +239,8 @@ def _is_loopback(client: Address | None) -> bool:
         return False
 
 
-async def _serve(connection: WebSocketConnection, server: ServerState, headers: Headers) -> None:
-    if not same_host(headers.get("origin"), headers.get("host", "")):
-        message = ErrorMessage(
-            code="session_rejected", message="Pages of other sites may not use this server.", reason="unauthorized"
-        )
-        await _refuse(connection, message, 1008, "foreign_origin")
-    elif server.draining:
-        message = ErrorMessage(
-            code="session_rejected", message="The server is shutting down.", retryable=True, reason="draining"
-        )
-        await _refuse(connection, message, 1001, "shutting_down")
-    else:
-        try:
-            session = server.sessions.create(now=server.clock())
-        except SessionRejected as rejection:
-            message = ErrorMessage(code="session_rejected", message=str(rejection))
-            await _refuse(connection, message, 1013, "session_rejected")
-        else:
-            await SessionRunner(connection, session, server).run()
-
-
-async def _refuse(connection: WebSocketConnection, message: ErrorMessage, code: int, reason: str) -> None:
-    with contextlib.suppress(ConnectionLost, TimeoutError):
-        async with asyncio.timeout(FAREWELL_S):
-            await connection.send(encode_server_message(message))
-            await connection.close(code, reason)
-
-
 def _is_same_origin(request: Request) -> bool:
     return same_host(request.headers.get("origin"), request.headers.get("host", ""))
-
-
-def same_host(origin: str | None, host: str) -> bool:
-    """Whether a request may come from a page of ``origin``: browsers always name it, other clients need not."""
-    try:
-        return origin is None or urlsplit(origin).netloc.lower() == host.lower()
-    except ValueError:
-        # Not a URL at all.
-        return False
 
 
 async def _logged(work: Callable[[], Awaitable[None]]) -> None:

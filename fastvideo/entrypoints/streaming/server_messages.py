@@ -30,7 +30,9 @@ class QueueStatus(Message):
     type: Literal["queue_status"] = "queue_status"
     position: int = Field(description="Sessions ahead of this one; 0 is next.")
     queue_depth: int = Field(description="Sessions that wait.")
-    session_id: str | None = added("On the first one: the session's id.")
+    session_id: str | None = added("On the first one of a connection: the session's id.")
+    resume_token: str | None = added("On the first one of a connection: what session_resume takes. It is secret.")
+    resume_grace_seconds: float | None = added("How long the session waits for a client that lost its connection.")
     eta_ms: float | None = added("Estimated wait.")
 
 

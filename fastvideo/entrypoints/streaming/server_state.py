@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import uuid
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -11,20 +12,30 @@ from typing import Any, Protocol
 
 from fastvideo.api.schema import ServeConfig, StreamingConfig
 from fastvideo.api.session_presets import SessionPreset
+from fastvideo.entrypoints.streaming.connection import Connection
+from fastvideo.entrypoints.streaming.left_behind import LeftBehind
 from fastvideo.entrypoints.streaming.metrics import Metrics
 from fastvideo.entrypoints.streaming.pool_base import GpuPool
 from fastvideo.entrypoints.streaming.prompt.gate import PromptGate
+from fastvideo.entrypoints.streaming.protocol import SessionResume
 from fastvideo.entrypoints.streaming.recordings.recordings import Recordings
 from fastvideo.entrypoints.streaming.session import SessionManager
 from fastvideo.entrypoints.streaming.session_logger import SessionLogger
-from fastvideo.entrypoints.streaming.session_store import BlobStore, InMemoryBlobStore, SessionStore
+from fastvideo.entrypoints.streaming.session_store import (
+    BlobStore,
+    InMemoryBlobStore,
+    InMemorySessionStore,
+    SessionStore,
+)
 
 # As many calls as a Redis gets at once.
 STORE_THREADS = 16
 
 
-class Endable(Protocol):
-    """A running session that the server may end."""
+class RunningSession(Protocol):
+    """A session that the server may end, and whose client may come back; ``resume_digest`` is of its token."""
+
+    resume_digest: bytes
 
     def drain(self) -> None:
         """End because the server goes away: after the segment that is running, or at once when none is."""
@@ -37,6 +48,36 @@ class Endable(Protocol):
     def expire(self) -> None:
         """End because the client has been silent for too long, unless work is under way."""
         ...
+
+    def forget_client(self) -> None:
+        """End because too many sessions wait for their clients."""
+        ...
+
+    def cut(self, connection: Connection) -> None:
+        """Take a connection as broken."""
+        ...
+
+    async def resume(self, connection: Connection, message: SessionResume) -> None:
+        """Go on over another connection, until that is free again. Raises NotKept, GraceOver."""
+        ...
+
+
+class ExpiredSessions:
+    """The newest sessions whose clients did not come back in time, each with the digest of its token."""
+
+    def __init__(self, max_entries: int = 4096) -> None:
+        self._max_entries = max_entries
+        self._digests: dict[str, bytes] = {}
+
+    def add(self, session_id: str, token_digest: bytes) -> None:
+        """Remember one, and forget the oldest of too many."""
+        self._digests[session_id] = token_digest
+        if len(self._digests) > self._max_entries:
+            del self._digests[next(iter(self._digests))]
+
+    def get(self, session_id: str) -> bytes | None:
+        """The digest of the session's token."""
+        return self._digests.get(session_id)
 
 
 @dataclass
@@ -53,17 +94,27 @@ class ServerState:
     sessions: SessionManager
     session_store: SessionStore
     blob_store: BlobStore = field(default_factory=InMemoryBlobStore)
+    # Names this server among those that share its stores.
+    holder: str = field(default_factory=lambda: uuid.uuid4().hex)
+    left_behind: LeftBehind = field(default_factory=LeftBehind)
     store_calls: Executor = field(default_factory=lambda: ThreadPoolExecutor(STORE_THREADS, "stores"))
     session_presets: dict[str, SessionPreset] = field(default_factory=dict)
     prompts: PromptGate = field(default_factory=PromptGate)
     log: SessionLogger = field(default_factory=lambda: SessionLogger(None))
     metrics: Metrics = field(default_factory=Metrics)
     connections: set[asyncio.Task[Any]] = field(default_factory=set)
-    runners: dict[str, Endable] = field(default_factory=dict)
+    session_tasks: set[asyncio.Task[Any]] = field(default_factory=set)
+    runners: dict[str, RunningSession] = field(default_factory=dict)
+    expired: ExpiredSessions = field(default_factory=ExpiredSessions)
     recordings: Recordings | None = None
     draining: bool = False
     start_failure: str | None = None
     clock: Callable[[], float] = time.monotonic
+
+    @property
+    def shares_stores(self) -> bool:
+        """Whether what is stored outlives this process, and other servers can read it."""
+        return not isinstance(self.session_store, InMemorySessionStore)
 
     @property
     def streaming(self) -> StreamingConfig:

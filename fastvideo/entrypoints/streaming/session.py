@@ -112,6 +112,7 @@ class SessionManager:
         self._session_timeout_seconds = session_timeout_seconds
         self._max_sessions = max_sessions
         self._sessions: dict[str, Session] = {}
+        self._parked: dict[str, Session] = {}
 
     @property
     def segment_cap(self) -> int:
@@ -137,6 +138,12 @@ class SessionManager:
         self._sessions[session.id] = session
         return session
 
+    def adopt(self, session: Session) -> None:
+        """Take in a session that began elsewhere. Raises SessionRejected when ``max_sessions`` live already."""
+        if len(self._sessions) >= self._max_sessions:
+            raise SessionRejected(f"max sessions reached ({self._max_sessions})")
+        self._sessions[session.id] = session
+
     def get(self, session_id: str) -> Session | None:
         """The session of that id, or None."""
         return self._sessions.get(session_id)
@@ -144,6 +151,29 @@ class SessionManager:
     def close(self, session_id: str) -> None:
         """Forget the session and free its place; no error when it is unknown."""
         self._sessions.pop(session_id, None)
+        self._parked.pop(session_id, None)
+
+    def park(self, session_id: str) -> str | None:
+        """Free the place of a session without a client; it does not time out meanwhile.
+
+        As many may be parked as may live at once: the id of one that is too many, parked the longest, is returned.
+        """
+        session = self._sessions.pop(session_id, None)
+        if session is not None:
+            self._parked[session_id] = session
+        return next(iter(self._parked)) if len(self._parked) > self._max_sessions else None
+
+    def unpark(self, session_id: str, *, now: float | None = None) -> None:
+        """The client is back: the session has a place again, also when all are taken."""
+        session = self._parked.pop(session_id, None)
+        if session is not None:
+            session.touch(now=now)
+            self._sessions[session_id] = session
+
+    @property
+    def parked(self) -> int:
+        """Sessions that wait for their client."""
+        return len(self._parked)
 
     def active_sessions(self) -> list[Session]:
         """The sessions that are not over."""

@@ -9,7 +9,7 @@ from fastvideo.entrypoints.streaming import endings
 from fastvideo.entrypoints.streaming.connection import Connection
 from fastvideo.entrypoints.streaming.endings import SessionOver
 from fastvideo.entrypoints.streaming.error_messages import error_message
-from fastvideo.entrypoints.streaming.outbox import Outbox
+from fastvideo.entrypoints.streaming.outbox import KEPT_BYTES, Outbox
 from fastvideo.entrypoints.streaming.protocol import (
     ErrorMessage,
     RecordingReason,
@@ -22,24 +22,31 @@ from fastvideo.entrypoints.streaming.recordings.session_recorder import SessionR
 from fastvideo.entrypoints.streaming.segment_channel import ReaderTooSlow
 from fastvideo.entrypoints.streaming.server_state import ServerState
 from fastvideo.entrypoints.streaming.session_logger import SessionLogEvent
+from fastvideo.media.movie_fragment import last_sequence
 
 SLOW_READER_S = 20.0
 
 
 class SessionPost:
-    """One session's way out. :meth:`deliver` runs in a task of its own; the rest is called from anywhere."""
+    """One session's way out. :meth:`deliver` runs in a task of its own; the rest is called from anywhere.
+
+    With ``streaming.resume`` on, what was sent last is kept for a client that comes back (:meth:`rewind`).
+    """
 
     def __init__(self, session_id: str, server: ServerState) -> None:
         self._session_id = session_id
         self._log = server.log
         self._metrics = server.metrics
-        self._outbox = Outbox()
+        self._outbox = Outbox(kept_bytes=KEPT_BYTES if server.streaming.resume.grace_seconds > 0 else 0)
         self.recorder: SessionRecorder | None = None
 
     async def put(self, item: ServerMessage | bytes) -> None:
         """Send a message or a binary frame, after what is queued; waits while too much is."""
         self._record(item)
-        await self._outbox.put(item if isinstance(item, bytes) else self._encoded(item))
+        if isinstance(item, bytes):
+            await self._outbox.put(item, last_sequence(item))
+        else:
+            await self._outbox.put(self._encoded(item))
 
     async def put_text(self, text: str) -> None:
         """Send a message that is encoded already."""
@@ -48,11 +55,39 @@ class SessionPost:
     def put_now(self, item: ServerMessage | bytes) -> None:
         """Send something small without waiting."""
         self._record(item)
-        self._outbox.put_now(item if isinstance(item, bytes) else self._encoded(item))
+        if isinstance(item, bytes):
+            self._outbox.put_now(item, last_sequence(item))
+        else:
+            self._outbox.put_now(self._encoded(item))
 
     async def drained(self) -> None:
         """Wait until everything was handed to the socket."""
         await self._outbox.drained()
+
+    @property
+    def blocked(self) -> bool:
+        """Whether somebody waits for room."""
+        return self._outbox.blocked
+
+    def detach(self) -> None:
+        """No client is connected: keep more, and let nobody wait for one."""
+        self._outbox.detach()
+
+    def let_through(self) -> None:
+        """Let in who waits for room while no client is connected; nothing large follows."""
+        self._outbox.let_through()
+
+    def begin_at(self, last_sequence: int, frames_after: int) -> None:
+        """Before anything else: the client stands there, after what came from another server."""
+        self._outbox.begin_at(last_sequence, frames_after)
+
+    def check(self, last_sequence: int, frames_after: int) -> None:
+        """Raise NotKept unless :meth:`rewind` can be done."""
+        self._outbox.check(last_sequence, frames_after)
+
+    def rewind(self, last_sequence: int, frames_after: int) -> None:
+        """Go on for a client who has all up to fragment ``last_sequence`` and some frames more. Raises NotKept."""
+        self._outbox.rewind(last_sequence, frames_after)
 
     def discard(self) -> None:
         """Drop what the client has not taken yet."""

@@ -15,8 +15,9 @@ from fastvideo.entrypoints.streaming.blob_store import BlobStore
 from fastvideo.entrypoints.streaming.protocol import ContinuationStateSnapshot, StateEnvelope, encode_server_message
 from fastvideo.entrypoints.streaming.session import Session
 from fastvideo.entrypoints.streaming.session_lease import LeaseHeld, LeaseLost
+from fastvideo.entrypoints.streaming.session_record import SessionRecord, encode_record, record_id
 from fastvideo.entrypoints.streaming.session_store import SessionStore
-from fastvideo.entrypoints.streaming.store_errors import StoreUnavailable
+from fastvideo.entrypoints.streaming.store_errors import StoreFull, StoreUnavailable
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +27,9 @@ T = TypeVar("T")
 class StateKeeper:
     """Replaces, reads and forgets the state of ``session``.
 
-    Stores are written and read in the threads of ``executor``, or in asyncio's own when None.
+    Stores are written and read in the threads of ``executor``, or in asyncio's own when None; ``make_room`` is called
+    there while a store is full, until it is not or there is nothing left to forget. With :meth:`keep_record` the stores
+    have all that another server needs.
     """
 
     def __init__(
@@ -35,12 +38,17 @@ class StateKeeper:
         session_store: SessionStore,
         blob_store: BlobStore,
         executor: Executor | None = None,
+        *,
+        make_room: Callable[[], bool] = lambda: False,
     ) -> None:
         self._session = session
         self._states = session_store
         self._all_blobs = blob_store
         self._blobs = blob_store.owned(session.id)
         self._executor = executor
+        self._make_room = make_room
+        self._recorded = self._record_written = False
+        self._outdated: list[str] = []
         self._forgotten = False
 
     async def replace(self, state: ContinuationState | None) -> None:
@@ -53,8 +61,29 @@ class StateKeeper:
         self._session.continuation_state = stored = await self._called(lambda: self._store(state))
         kept = state_blobs.blob_ids(stored) if stored else []
         dropped = [blob_id for blob_id in (state_blobs.blob_ids(old) if old else []) if blob_id not in kept]
-        if dropped:
+        if self._recorded:
+            # The record that is stored still refers to them.
+            self._outdated += dropped
+        elif dropped:
             await self._called(lambda: state_blobs.drop_blobs(dropped, self._blobs))
+
+    async def keep_record(self, record: SessionRecord) -> None:
+        """Store a record, and drop the blobs that only the one before referred to. Raises as :meth:`replace` does."""
+        await self._called(lambda: self._store_record(record))
+        self._recorded = True
+        outdated, self._outdated = self._outdated, []
+        if outdated:
+            await self._called(lambda: state_blobs.drop_blobs(outdated, self._blobs))
+
+    def adopt(self, state: ContinuationState | None) -> None:
+        """Go on with a state whose parts are in the stores already."""
+        self._session.continuation_state = state
+        self._recorded = self._record_written = True
+
+    @property
+    def recorded(self) -> bool:
+        """Whether the stores have a record of the session."""
+        return self._recorded
 
     async def whole(self) -> ContinuationState | None:
         """The state with its blobs inlined. Raises StateInvalid when one has expired."""
@@ -88,6 +117,8 @@ class StateKeeper:
 
     def _drop_everything(self) -> None:
         try:
+            if self._record_written:
+                self._states.drop(record_id(self._session.id))
             self._states.drop(self._session.id)
             self._all_blobs.drop_owner(self._session.id)
         except (LeaseHeld, LeaseLost):
@@ -99,6 +130,14 @@ class StateKeeper:
         if state is None:
             self._states.drop(self._session.id)
             return None
+        while True:
+            try:
+                return self._stored(state)
+            except StoreFull:
+                if not self._make_room():
+                    raise
+
+    def _stored(self, state: ContinuationState) -> ContinuationState:
         stored = state_blobs.to_blobs(state, self._blobs)
         try:
             self._states.store(self._session.id, stored)
@@ -111,6 +150,12 @@ class StateKeeper:
             # The session ended meanwhile, and nobody else will clean up.
             self._drop_everything()
         return stored
+
+    def _store_record(self, record: SessionRecord) -> None:
+        self._record_written = True
+        self._states.store(record_id(self._session.id), encode_record(record))
+        if self._forgotten:
+            self._drop_everything()
 
 
 def snapshot_text(state: ContinuationState, max_bytes: int = state_blobs.MAX_STATE_JSON_BYTES) -> str:

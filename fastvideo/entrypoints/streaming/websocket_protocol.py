@@ -1,10 +1,13 @@
-"""uvicorn's WebSocket protocol with two additions that ASGI has no words for."""
+"""uvicorn's WebSocket protocol with what ASGI has no words for."""
 
 from __future__ import annotations
+
+import asyncio
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame, Opcode
 
+from fastvideo.entrypoints.streaming.connection import BROKEN, ENDED_EXTENSION
 from fastvideo.entrypoints.streaming.protocol import ErrorMessage, encode_server_message
 
 # A 32 MiB image as base64, and the rest of its message.
@@ -15,9 +18,13 @@ LINGER_S = 2.0
 class StreamProtocol(WebSocketsSansIOProtocol):
     """Tells the client why, before uvicorn closes for a message that is too large or malformed; and lets go of a client
     that does not read its last messages, which otherwise would keep the connection, and what it has not read, for ever.
+
+    A connection that breaks has the close code 1006, and not that of a close frame without a code; and after our own
+    close frame an extension tells whether the client's came.
     """
 
     _failed = False
+    _ended: asyncio.Future[bool] | None = None
 
     def data_received(self, data: bytes) -> None:
         # After a failure the rest of what the client sends is read and dropped: closing at once would reset the
@@ -37,14 +44,32 @@ class StreamProtocol(WebSocketsSansIOProtocol):
         # As after any close: the application's end does not cut the connection while this runs.
         self.close_timer = self.loop.call_later(LINGER_S, self.transport.abort)
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        closed = self.conn.close_rcvd is not None
+        if self.handshake_complete and not closed and not self._failed:
+            # Read before uvicorn's own.
+            self.queue.put_nowait({"type": "websocket.disconnect", "code": BROKEN})
+        if self._ended is not None and not self._ended.done():
+            self._ended.set_result(closed)
+        super().connection_lost(exc)
+
     def keepalive_timeout(self) -> None:
         super().keepalive_timeout()
         if self.close_sent and not self.disconnected:
             # Nobody is there to take the close frame: waiting for that could last until TCP gives up.
-            self.queue.put_nowait({"type": "websocket.disconnect", "code": 1006})
+            self.queue.put_nowait({"type": "websocket.disconnect", "code": BROKEN})
             self.loop.call_later(LINGER_S, self.transport.abort)
 
     async def run_asgi(self) -> None:
+        ended = self._ended = self.loop.create_future()
+
+        async def closed_by_client() -> bool:
+            return await asyncio.shield(ended)
+
+        self.scope["extensions"] = {
+            **(self.scope.get("extensions") or {}),
+            ENDED_EXTENSION: {"closed": closed_by_client},
+        }
         await super().run_asgi()
         if not self._failed:
             self.loop.call_later(LINGER_S, self._let_go)

@@ -69,6 +69,16 @@ export function sameBytes(a, b) {
 }
 
 /**
+ * The number of the last fragment.
+ * @param {Uint8Array} bytes whole boxes
+ * @returns {number | null} null without a fragment
+ */
+export function lastSequence(bytes) {
+  const header = findBoxes(bytes, ["moof", "mfhd"]).at(-1);
+  return header ? viewOf(bytes).getUint32(header.body + 4) : null;
+}
+
+/**
  * Ticks per second of each track.
  * @param {Uint8Array} init an init segment
  * @returns {Map<number, number>} track id to timescale (Hz)

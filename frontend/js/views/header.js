@@ -15,6 +15,7 @@ const ENDINGS = { lost: "Disconnected", unreachable: "Offline", refused: "Not st
  * @returns {Summary}
  */
 export function summarize({ session, playback }) {
+  if (session.reconnecting) return { tone: "busy", text: "Reconnecting", title: "Reconnecting" };
   const ahead = session.queue?.ahead ?? 0;
   switch (session.phase) {
     case "idle":

@@ -29,13 +29,16 @@ from fastvideo.api.schema import (
     StreamingConfig,
     WarmupConfig,
 )
-from fastvideo.entrypoints.streaming.connection import ConnectionLost
+from fastvideo.entrypoints.streaming import arrivals
+from fastvideo.entrypoints.streaming.connection import BROKEN, ConnectionLost
+from fastvideo.entrypoints.streaming.protocol import SessionResume
 from fastvideo.entrypoints.streaming.ray_cluster import RayCluster
 from fastvideo.entrypoints.streaming.runner import SessionRunner
 from fastvideo.entrypoints.streaming.segment_events import SegmentJob
 from fastvideo.entrypoints.streaming.server import build_app
 from fastvideo.entrypoints.streaming.server_state import ServerState
 from fastvideo.entrypoints.streaming.worker_process import WorkerLoop
+from fastvideo.media.movie_fragment import last_sequence
 from fastvideo.media.timeline import MediaCursor
 
 SIZE_PX = 64
@@ -183,6 +186,10 @@ class FakeClient:
     def __init__(self) -> None:
         self.received: list[dict[str, Any] | bytes] = []
         self.closed: tuple[int, str] | None = None
+        self.broken = asyncio.Event()
+        self.breaks_after: int | None = None
+        self.runner: Any = None
+        self.before: FakeClient | None = None
         self.reading = asyncio.Event()
         self.reading.set()
         self._said: asyncio.Queue[str | bytes | ConnectionLost] = asyncio.Queue()
@@ -195,8 +202,16 @@ class FakeClient:
         self._said.put_nowait(frame)
 
     def leave(self) -> None:
-        self._lost = ConnectionLost(1001)
-        self._said.put_nowait(self._lost)
+        self._end(ConnectionLost(1001))
+
+    def lose(self) -> None:
+        """The connection breaks."""
+        self._end(ConnectionLost(BROKEN))
+
+    def _end(self, lost: ConnectionLost) -> None:
+        self._lost = lost
+        self.broken.set()
+        self._said.put_nowait(lost)
 
     def of(self, kind: str) -> list[dict[str, Any]]:
         return [item for item in self.received if isinstance(item, dict) and item["type"] == kind]
@@ -204,6 +219,20 @@ class FakeClient:
     @property
     def kinds(self) -> list[str]:
         return [item["type"] if isinstance(item, dict) else "media" for item in self.received]
+
+    @property
+    def stream(self) -> list[dict[str, Any] | bytes]:
+        """All that came over all connections of the client, without answers to its coming back."""
+        return self.received if self.before is None else self.before.stream + self.received[1:]
+
+    @property
+    def place(self) -> dict[str, int]:
+        """Where in its stream the client stands, as it says when it comes back."""
+        last, after = 0, 0
+        for item in self.stream:
+            sequence = last_sequence(item) if isinstance(item, bytes) else None
+            last, after = (last, after + 1) if sequence is None else (sequence, 0)
+        return {"last_sequence": last, "frames_after": after}
 
     @property
     def media(self) -> list[bytes]:
@@ -225,10 +254,17 @@ class FakeClient:
         await self.reading.wait()
         if self._lost is not None:
             raise self._lost
+        if self.breaks_after is not None and len(self.received) >= self.breaks_after:
+            # What is sent in this moment never arrives.
+            self.lose()
+            return
         self.received.append(json.loads(frame) if isinstance(frame, str) else frame)
 
-    async def close(self, code: int, reason: str) -> None:
+    async def close(self, code: int, reason: str) -> bool:
+        if self._lost is not None:
+            return False
         self.closed = (code, reason)
+        return True
 
 
 class Stage:
@@ -239,11 +275,13 @@ class Stage:
         self.generator = generator
         self.server: ServerState = app.state.server_state
         self.sessions: list[asyncio.Task[None]] = []
+        self.returns: list[asyncio.Task[None]] = []
 
     def connect(self) -> FakeClient:
         client = FakeClient()
         session = self.server.sessions.create(now=self.server.clock())
         runner = SessionRunner(client, session, self.server)
+        client.runner = runner
         self.sessions.append(asyncio.create_task(runner.run()))
         return client
 
@@ -252,10 +290,30 @@ class Stage:
         client.say("session_init_v2", **fields)
         return client
 
+    def come_back(self, client: FakeClient, *, breaks_after: int | None = None, **place: int) -> FakeClient:
+        """A new connection for a client that lost its own, at the place where that was, or at another."""
+        again = FakeClient()
+        again.breaks_after = breaks_after
+        runner = again.runner = client.runner
+        again.before = client
+        where = {**client.place, **place}
+        message = SessionResume(resume_token=client.of("queue_status")[0]["resume_token"], **where)
+        self.returns.append(asyncio.create_task(runner.resume(again, message)))
+        return again
+
+    def take_over(self, client: FakeClient, **message: Any) -> FakeClient:
+        """A new connection to this server for a client whose session may be another server's."""
+        again = FakeClient()
+        again.before = client
+        token = client.of("queue_status")[0]["resume_token"]
+        resume = SessionResume(**{"resume_token": token, **client.place, **message})
+        self.returns.append(asyncio.create_task(arrivals.serve_resumed(again, self.server, resume)))
+        return again
+
     async def over(self, index: int = -1) -> None:
         """Wait until a session is over, and check that it took nothing with it."""
         await asyncio.wait_for(self.sessions[index], 20)
-        if len(self.server.sessions) == 0:
+        if len(self.server.sessions) == self.server.sessions.parked == 0:
             assert self.server.runners == {}
             assert len(self.server.session_store) == 0
             assert len(self.server.blob_store) == 0
@@ -339,9 +397,10 @@ async def stage() -> AsyncIterator[Callable[..., Stage]]:
     for one in made:
         if isinstance(one.generator, StepGenerator):
             one.generator.free()
-        for session in one.sessions:
-            session.cancel()
-        await asyncio.gather(*one.sessions, return_exceptions=True)
+        tasks = [*one.sessions, *one.returns, *one.server.session_tasks]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await one.server.pool.shutdown()
         await one.server.prompts.aclose()
         one.server.log.close_all()

@@ -8,18 +8,25 @@ import os
 import re
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from benchmarks.cutting_proxy import CuttingProxy
 from benchmarks.redis_server import RedisServer
 from fastvideo.api.errors import ConfigValidationError
 from fastvideo.api.schema import StoresConfig
 from fastvideo.client import StreamClient
+from fastvideo.client.stream_protocol import MediaFragment
 from fastvideo.entrypoints.streaming.file_blobs import FileBlobStore
 from fastvideo.entrypoints.streaming.file_sessions import FileSessionStore
-from fastvideo.entrypoints.streaming.protocol import ErrorMessage, Ltx2SegmentComplete, MediaSegmentComplete
+from fastvideo.entrypoints.streaming.protocol import (
+    ErrorMessage,
+    Ltx2SegmentComplete,
+    Ltx2SegmentStart,
+    MediaSegmentComplete,
+)
 from fastvideo.entrypoints.streaming.server import build_app
 from fastvideo.entrypoints.streaming.session_store import InMemorySessionStore
 from fastvideo.entrypoints.streaming.store_errors import StoreUnavailable
@@ -31,6 +38,15 @@ CONFIG = Path(__file__).parents[3] / "configs" / "serve_mock.yaml"
 @contextlib.asynccontextmanager
 async def serving(url: str, *overrides: str) -> AsyncIterator[str]:
     """`fastvideo serve` with a small fake model and both stores at `url`; gives the stream's address."""
+    async with started(url, *overrides) as (address, process):
+        yield address
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(process.wait(), 30) == 0
+
+
+@contextlib.asynccontextmanager
+async def started(url: str, *overrides: str) -> AsyncIterator[tuple[str, asyncio.subprocess.Process]]:
+    """:func:`serving` that ends as a crash does, with its process."""
     sampling = ("width", "64", "height", "64", "num_frames", "17", "num_inference_steps", "2")
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "fastvideo.entrypoints.cli.main", "serve", "--config", str(CONFIG)),
@@ -47,14 +63,12 @@ async def serving(url: str, *overrides: str) -> AsyncIterator[str]:
         found = re.search(rb"http://(\S+)", line)
         assert found, f"the server did not start: {line!r}"
         logged = asyncio.create_task(process.stdout.read())
-        yield f"ws://{found[1].decode()}/v1/stream"
-        process.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(process.wait(), 30) == 0
-        await logged
+        yield f"ws://{found[1].decode()}/v1/stream", process
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
+    await logged
 
 
 async def test_a_served_sessions_state_lies_in_the_folder_and_is_gone_after_it(fakes, tmp_path: Path) -> None:
@@ -74,6 +88,37 @@ async def test_a_served_sessions_state_lies_in_the_folder_and_is_gone_after_it(f
             await client.stop()
         await fakes.until(lambda: session_id not in states)
     assert list((tmp_path / "blobs").glob("*.blob")) == []
+
+
+async def test_a_server_that_is_killed_costs_a_viewer_no_fragment(tmp_path: Path) -> None:
+    url, slow = f"file:{tmp_path}", ("--generator.model_path", "mock:?sleep_ms=800")
+
+    async def watch(client: StreamClient, before_second: Callable[[], None] = lambda: None) -> list[bytes]:
+        for prompt in ("a red circle", "a blue square"):
+            await client.prompt(prompt)
+        fragments: list[bytes] = []
+        async for event in client:
+            if isinstance(event, MediaFragment):
+                fragments.append(event.data)
+            if isinstance(event, Ltx2SegmentStart) and event.segment_idx == 1 and client.resumed == 0:
+                before_second()
+            if isinstance(event, Ltx2SegmentComplete) and event.segment_idx == 1:
+                return fragments
+        raise AssertionError("the stream ended early")
+
+    async with started(url, *slow) as (here, process), serving(url, *slow) as there:
+        async with await StreamClient.connect(there) as client:
+            whole = await watch(client)
+        ports = [int(address.split(":")[2].partition("/")[0]) for address in (here, there)]
+        async with CuttingProxy(ports[0]) as proxy, await StreamClient.connect(proxy.url) as client:
+
+            def kill() -> None:
+                proxy.port = ports[1]
+                process.kill()
+
+            assert await watch(client, kill) == whole
+            assert client.resumed == 1
+            await client.stop()
 
 
 @pytest.fixture

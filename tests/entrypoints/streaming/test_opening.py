@@ -14,6 +14,7 @@ from fastvideo.api.session_presets import SessionPreset, SessionToggles
 from fastvideo.entrypoints.streaming import opening
 from fastvideo.entrypoints.streaming.director import Start, Wait
 from fastvideo.entrypoints.streaming.opening import OpeningRefused, discard_image, open_session, parse_opening
+from fastvideo.entrypoints.streaming.protocol import SessionResume
 
 
 def init(**fields: Any) -> str:
@@ -62,9 +63,9 @@ def test_a_first_message_of_the_wrong_kind_is_refused_with_a_reason(frame: str |
     assert refusal.close_reason == close_reason
 
 
-def test_a_session_to_resume_is_not_known_here() -> None:
-    refusal = refused(json.dumps({"type": "session_resume", "resume_token": "t", "last_sequence": 4}))
-    assert (refusal.message.code, refusal.message.reason) == ("session_rejected", "resume_unknown")
+def test_a_connection_may_open_with_a_session_to_resume() -> None:
+    message = parse_opening(json.dumps({"type": "session_resume", "resume_token": "t", "last_sequence": 4}))
+    assert message == SessionResume(resume_token="t", last_sequence=4, frames_after=0)
 
 
 async def test_a_plain_opening_starts_with_the_operators_values(fakes) -> None:

@@ -754,13 +754,13 @@ async def test_a_client_that_stops_reading_is_dropped_and_the_worker_is_free(sta
     assert len(one.server.sessions) == 0
 
 
-async def test_a_slow_client_that_still_reads_hears_why_it_is_dropped(stage, monkeypatch) -> None:
+async def test_a_slow_client_that_still_reads_hears_why_it_is_dropped(stage, fakes, monkeypatch) -> None:
     monkeypatch.setattr(session_post, "SLOW_READER_S", 0.1)
     one = stage()
     client = await held(one)
     client.reading.clear()
     one.generator.free()
-    await asyncio.sleep(0.15)
+    await fakes.until(client.runner._ending.done)
     client.reading.set()
     await one.over()
     assert client.of("error")[-1]["code"] == "session_rejected"

@@ -22,8 +22,9 @@ from websockets.frames import Frame, Opcode
 from fastvideo.api.schema import GpuPoolConfig, PacingConfig, WarmupConfig
 from fastvideo.entrypoints.streaming import server as server_module
 from fastvideo.entrypoints.streaming import stream_server, websocket_protocol
+from fastvideo.entrypoints.streaming.arrivals import same_host
 from fastvideo.entrypoints.streaming.gpu_pool import InProcessGpuPool
-from fastvideo.entrypoints.streaming.server import build_app, build_server, run_server, same_host
+from fastvideo.entrypoints.streaming.server import build_app, build_server, run_server
 
 
 class Running:

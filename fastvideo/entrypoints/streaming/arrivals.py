@@ -1,0 +1,174 @@
+"""What becomes of a connection that arrives at a server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+
+from fastvideo.entrypoints.streaming.attachment import GraceOver
+from fastvideo.entrypoints.streaming.connection import Connection, ConnectionLost
+from fastvideo.entrypoints.streaming.frame_log import NotKept
+from fastvideo.entrypoints.streaming.opening import OpeningRefused, parse_opening
+from fastvideo.entrypoints.streaming.protocol import ErrorMessage, SessionResume, encode_server_message
+from fastvideo.entrypoints.streaming.resume_token import matches, session_of
+from fastvideo.entrypoints.streaming.runner import FAREWELL_S, OPENING_TIMEOUT_S, SessionRunner
+from fastvideo.entrypoints.streaming.server_state import ServerState
+from fastvideo.entrypoints.streaming.session import Session, SessionRejected
+from fastvideo.entrypoints.streaming.session_record import Returned, load_record
+from fastvideo.entrypoints.streaming.store_errors import StoreUnavailable
+
+logger = logging.getLogger(__name__)
+
+# What a client that wants to go on with a session may be told instead, and the close that follows.
+_UNKNOWN = (
+    ErrorMessage(code="session_rejected", message="There is no such session; open a new one.", reason="resume_unknown"),
+    1003,
+    "resume_unknown",
+)
+_EXPIRED = (
+    ErrorMessage(
+        code="session_rejected",
+        message="The session has ended, or what was missed is no longer kept; open a new one.",
+        reason="resume_expired",
+    ),
+    1003,
+    "resume_expired",
+)
+_LATER = (
+    ErrorMessage(code="gpu_unavailable", message="The session cannot go on at this moment.", retryable=True),
+    1013,
+    "try_again_later",
+)
+
+
+async def arrive(connection: Connection, server: ServerState, headers: Headers) -> None:
+    """Serve a connection until it is free again: a session of its own, one that its client goes on with, or none."""
+    if not same_host(headers.get("origin"), headers.get("host", "")):
+        message = ErrorMessage(
+            code="session_rejected", message="Pages of other sites may not use this server.", reason="unauthorized"
+        )
+        await _refuse(connection, message, 1008, "foreign_origin")
+    elif server.draining:
+        message = ErrorMessage(
+            code="session_rejected", message="The server is shutting down.", retryable=True, reason="draining"
+        )
+        await _refuse(connection, message, 1001, "shutting_down")
+    else:
+        try:
+            session = server.sessions.create(now=server.clock())
+        except SessionRejected as rejection:
+            wish = await _wish_to_resume(connection, server)
+            if wish is not None:
+                await serve_resumed(connection, server, wish)
+                return
+            message = ErrorMessage(code="session_rejected", message=str(rejection))
+            await _refuse(connection, message, 1013, "session_rejected")
+        else:
+            await _run(SessionRunner(connection, session, server), connection, server)
+
+
+async def _run(runner: SessionRunner, connection: Connection, server: ServerState) -> None:
+    """Start a session, which may outlive the connection; returns when the connection is free."""
+    task = asyncio.create_task(_logged(runner))
+    server.session_tasks.add(task)
+    task.add_done_callback(server.session_tasks.discard)
+    served = asyncio.ensure_future(runner.served())
+    try:
+        await asyncio.wait({task, served}, return_when=asyncio.FIRST_COMPLETED)
+        if runner.handed_over is not None:
+            await asyncio.wait({task})
+            await serve_resumed(connection, server, runner.handed_over)
+    except asyncio.CancelledError:
+        runner.cut(connection)
+        raise
+    finally:
+        served.cancel()
+
+
+async def _wish_to_resume(connection: Connection, server: ServerState) -> SessionResume | None:
+    """What a client asks for who comes to a full server, where there is something to go on with."""
+    if server.sessions.parked == 0:
+        return None
+    with contextlib.suppress(ConnectionLost, TimeoutError, OpeningRefused):
+        async with asyncio.timeout(OPENING_TIMEOUT_S):
+            message = parse_opening(await connection.receive())
+        return message if isinstance(message, SessionResume) else None
+    return None
+
+
+async def serve_resumed(connection: Connection, server: ServerState, message: SessionResume) -> None:
+    """Let a connection go on with the session whose token it brings; returns when it is free again."""
+    session_id = session_of(message.resume_token)
+    runner = server.runners.get(session_id)
+    try:
+        if runner is None:
+            await _reopen(connection, server, message)
+        elif matches(message.resume_token, runner.resume_digest):
+            await runner.resume(connection, message)
+        else:
+            await _refuse(connection, *_UNKNOWN)
+    except (GraceOver, NotKept):
+        await _refuse(connection, *_EXPIRED)
+    except asyncio.CancelledError:
+        if runner is not None:
+            runner.cut(connection)
+        raise
+
+
+async def _reopen(connection: Connection, server: ServerState, message: SessionResume) -> None:
+    """Go on with a session from what is stored of it, by this server or another one. Raises GraceOver."""
+    session_id = session_of(message.resume_token)
+    try:
+        record = await asyncio.get_running_loop().run_in_executor(
+            server.store_calls, load_record, server.session_store, session_id
+        )
+    except StoreUnavailable:
+        logger.warning("a session that its client goes on with could not be read", exc_info=True)
+        await _refuse(connection, *_LATER)
+        return
+    kept = record.token_digest if record is not None else server.expired.get(session_id)
+    if kept is None or not matches(message.resume_token, kept):
+        await _refuse(connection, *_UNKNOWN)
+        return
+    if record is None or (message.last_sequence >= record.cursor.sequence and record.director.running is None):
+        raise GraceOver("the session is not stored, or not as far as its client has it")
+    session = Session(id=session_id, created_at=server.clock(), last_activity=server.clock())
+    if session_id in server.sessions or session_id in server.runners:
+        # Another connection of the same client was quicker.
+        await _refuse(connection, *_LATER)
+        return
+    try:
+        server.sessions.adopt(session)
+    except SessionRejected as rejection:
+        refusal = ErrorMessage(code="session_rejected", message=str(rejection), retryable=True)
+        await _refuse(connection, refusal, 1013, "session_rejected")
+        return
+    server.left_behind.take(session_id)
+    await _run(SessionRunner(connection, session, server, Returned(record, message)), connection, server)
+
+
+async def _refuse(connection: Connection, message: ErrorMessage, code: int, reason: str) -> None:
+    with contextlib.suppress(ConnectionLost, TimeoutError):
+        async with asyncio.timeout(FAREWELL_S):
+            await connection.send(encode_server_message(message))
+            await connection.close(code, reason)
+
+
+def same_host(origin: str | None, host: str) -> bool:
+    """Whether a WebSocket may come from a page of ``origin``: browsers always name it, other clients need not."""
+    try:
+        return origin is None or urlsplit(origin).netloc.lower() == host.lower()
+    except ValueError:
+        # Not a URL at all.
+        return False
+
+
+async def _logged(runner: SessionRunner) -> None:
+    try:
+        await runner.run()
+    except Exception:
+        logger.exception("a session ended with a fault of this server")

@@ -1,0 +1,181 @@
+import assert from "node:assert/strict";
+import { beforeEach, mock, test } from "node:test";
+
+import { Connection } from "../../frontend/js/connection.js";
+
+/** A WebSocket whose other end is the test. */
+class FakeSocket {
+  static OPEN = 1;
+  /** @type {FakeSocket[]} */
+  static all = [];
+  readyState = 0;
+  /** @type {any[]} */
+  sent = [];
+  closed = false;
+
+  constructor(url) {
+    this.url = url;
+    FakeSocket.all.push(this);
+  }
+  send(text) {
+    this.sent.push(JSON.parse(text));
+  }
+  close() {
+    this.closed = true;
+  }
+  opens() {
+    this.readyState = 1;
+    this.onopen();
+  }
+  says(message) {
+    this.onmessage({ data: JSON.stringify(message) });
+  }
+  gives(bytes) {
+    this.onmessage({ data: bytes.buffer });
+  }
+  ends(code) {
+    this.readyState = 3;
+    this.onclose({ code });
+  }
+}
+
+const INIT = new Uint8Array([0, 0, 0, 8, 0x66, 0x74, 0x79, 0x70]);
+
+/** A moof with nothing but its number, and an empty mdat. */
+function fragment(sequence) {
+  const bytes = new Uint8Array(32);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(0, 24);
+  bytes.set([0x6d, 0x6f, 0x6f, 0x66], 4);
+  view.setUint32(8, 16);
+  bytes.set([0x6d, 0x66, 0x68, 0x64], 12);
+  view.setUint32(20, sequence);
+  view.setUint32(24, 8);
+  bytes.set([0x6d, 0x64, 0x61, 0x74], 28);
+  return bytes;
+}
+
+const HELLO = { type: "queue_status", position: 0, queue_depth: 0, session_id: "s", resume_token: "s.secret", resume_grace_seconds: 30 };
+
+function connected() {
+  /** @type {any[]} */
+  const heard = [];
+  const connection = new Connection("ws://host/v1/stream", {
+    open: () => heard.push("open"),
+    message: (message) => heard.push(message.type),
+    media: (bytes) => heard.push(bytes.byteLength),
+    reconnecting: (on) => heard.push(on ? "broke" : "back"),
+    close: ({ code }) => heard.push(`closed ${code}`),
+  });
+  FakeSocket.all[0].opens();
+  FakeSocket.all[0].says(HELLO);
+  return { connection, heard, socket: FakeSocket.all[0] };
+}
+
+/** The socket that takes the place of the newest one. */
+function next() {
+  mock.timers.tick(3000);
+  return /** @type {FakeSocket} */ (FakeSocket.all.at(-1));
+}
+
+beforeEach(() => {
+  FakeSocket.all = [];
+  globalThis.WebSocket = /** @type {any} */ (FakeSocket);
+  mock.timers.reset();
+  mock.timers.enable({ apis: ["setTimeout"] });
+});
+
+test("a socket that breaks is replaced, and the stream goes on where it was", () => {
+  const { heard, socket } = connected();
+  socket.gives(INIT);
+  socket.gives(fragment(7));
+  socket.says({ type: "media_segment_complete", segment_idx: 0, stream_id: "x", chunks: 1 });
+  socket.ends(1006);
+  const second = next();
+  second.opens();
+  assert.deepEqual(second.sent, [{ type: "session_resume", resume_token: "s.secret", last_sequence: 7, frames_after: 1 }]);
+  second.says(HELLO);
+  second.gives(fragment(8));
+  assert.deepEqual(heard, ["open", "queue_status", 8, 32, "media_segment_complete", "broke", "back", 32]);
+  second.ends(1006);
+  const third = next();
+  third.opens();
+  // The answer to coming back does not count.
+  assert.deepEqual(third.sent[0], { type: "session_resume", resume_token: "s.secret", last_sequence: 8, frames_after: 0 });
+});
+
+test("before anything arrived the place is the number of messages", () => {
+  const { socket } = connected();
+  socket.says({ type: "gpu_assigned", gpu_id: 0, session_timeout: 300 });
+  socket.ends(1006);
+  const second = next();
+  second.opens();
+  assert.equal(second.sent[0].last_sequence, 0);
+  assert.equal(second.sent[0].frames_after, 2);
+});
+
+test("what was said meanwhile, and prompts that were perhaps not heard, are said again", () => {
+  const { connection, socket } = connected();
+  const prompt = (id) => ({ type: "segment_prompt_source", prompt: id, request_id: id });
+  connection.send(prompt("heard"));
+  connection.send(prompt("unheard"));
+  socket.says({ type: "prompt_status", request_id: "heard", status: "pending" });
+  socket.ends(1006);
+  connection.send(prompt("later"));
+  connection.send({ type: "generation_paused_updated", paused: true });
+  connection.send({ type: "ping", id: 1 });
+  const second = next();
+  second.opens();
+  second.says(HELLO);
+  assert.deepEqual(second.sent.slice(1), [prompt("unheard"), prompt("later"), { type: "generation_paused_updated", paused: true }]);
+});
+
+test("a proper close is the end, and so is a loss before the server told how to come back", () => {
+  const { heard, socket } = connected();
+  socket.ends(1000);
+  assert.equal(heard.at(-1), "closed 1000");
+  assert.equal(FakeSocket.all.length, 1);
+
+  FakeSocket.all = [];
+  const other = connected();
+  FakeSocket.all = [];
+  const fresh = new Connection("ws://host", { open() {}, message() {}, media() {}, reconnecting() {}, close: ({ opened }) => other.heard.push(opened) });
+  FakeSocket.all[0].ends(1006);
+  assert.equal(other.heard.at(-1), false);
+  fresh.abandon();
+});
+
+test("a server that refuses is heard, and its close is the end", () => {
+  const { heard, socket } = connected();
+  socket.ends(1006);
+  const second = next();
+  second.opens();
+  second.says({ type: "error", code: "session_rejected", message: "", reason: "resume_expired" });
+  second.ends(1003);
+  assert.deepEqual(heard.slice(2), ["broke", "error", "closed 1003"]);
+});
+
+test("attempts go on while the server would wait, and no longer", (context) => {
+  let now = 1000;
+  context.mock.method(performance, "now", () => now);
+  const { heard, socket } = connected();
+  socket.ends(1006);
+  let attempts = 0;
+  while (!String(heard.at(-1)).startsWith("closed")) {
+    attempts += 1;
+    now += 3000;
+    next().ends(1006);
+    assert.ok(attempts < 20);
+  }
+  assert.equal(heard.at(-1), "closed 1006");
+  assert.ok(now - 1000 >= 27_000 && now - 1000 <= 30_000);
+});
+
+test("leaving ends the attempts", () => {
+  const { connection, heard, socket } = connected();
+  socket.ends(1006);
+  connection.abandon();
+  mock.timers.tick(60_000);
+  assert.equal(FakeSocket.all.length, 1);
+  assert.deepEqual(heard, ["open", "queue_status", "broke"]);
+});
