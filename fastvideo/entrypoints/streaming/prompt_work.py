@@ -85,6 +85,9 @@ class PromptWork:
         if self._closed or self._gate.enhancer is None:
             return
         upcoming = self._key(self._director.upcoming)
+        if self._taking is not None and upcoming is not None and upcoming.operation == "auto_extend":
+            # A story goes on from words that are not there yet.
+            upcoming = None
         if upcoming != self._upcoming:
             self._upcoming = upcoming
             self._forget_failure(upcoming)
@@ -212,6 +215,8 @@ class PromptWork:
                 async with asyncio.timeout(self._patience_s(work, prompt)):
                     return await work.task
             except TimeoutError:
+                if work.task.done() and not work.task.cancelled():
+                    return work.task.result()
                 waited_ms = (self._clock() - work.asked_s) * 1000.0
                 return Unchanged(prompt.text, "timeout", "the segment could not wait any longer", waited_ms)
             except asyncio.CancelledError:

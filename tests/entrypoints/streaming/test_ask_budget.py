@@ -1,4 +1,4 @@
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastvideo.entrypoints.streaming.ask_budget import AskBudget
@@ -18,7 +18,8 @@ def test_nobody_saves_up_more_than_a_burst() -> None:
     assert [budget.take(10_000.0) for _ in range(3)] == [True, True, False]
 
 
-@given(st.integers(0, 20), st.lists(st.floats(0, 30), max_size=100))
+@settings(max_examples=30)
+@given(st.integers(0, 20), st.lists(st.floats(0, 30), max_size=60))
 def test_a_minute_holds_at_most_twice_what_is_allowed(per_minute: int, pauses: list[float]) -> None:
     budget, now_s, asked = AskBudget(per_minute), 0.0, []
     for pause in pauses:

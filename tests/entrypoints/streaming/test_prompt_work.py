@@ -129,6 +129,21 @@ async def test_a_picture_that_plays_waits_as_long_as_it_lasts_less_what_a_segmen
     assert it.gate.open == {}
 
 
+async def test_a_story_goes_on_from_the_words_that_are_shown() -> None:
+    it = Stage(auto_extension=True)
+    it.ask_for("one")
+    words = it.start()
+    await settled()
+    it.work.look_ahead()
+    await settled()
+    assert it.gate.asked == [("enhance", "one")]
+    it.gate.open["enhance", "one"].set_result(better(("one",)))
+    await words
+    await settled()
+    assert it.gate.asked[1:] == [("extend", "better one")]
+    await it.work.close()
+
+
 async def test_a_session_that_has_asked_too_often_uses_its_own_words() -> None:
     it = Stage(budget=1)
     it.ask_for("one", "two")
@@ -289,6 +304,6 @@ def test_whatever_happens_only_what_is_wanted_is_asked_and_nothing_is_left_runni
     run_state_machine_as_test(
         PromptWorkMachine,
         settings=settings(
-            max_examples=40, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+            max_examples=25, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
         ),
     )
