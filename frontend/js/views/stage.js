@@ -81,7 +81,8 @@ export function hintText({ session, playback }) {
   if (session.phase === "ended") {
     return playback.state === "playing" ? { text: "The stream has ended; this is the rest of it.", calm: true } : null;
   }
-  if (session.phase !== "active" || playback.state === "playing" || playback.state === "paused" || playback.state === "empty") return null;
+  // Before the first picture the cover says it.
+  if (session.phase !== "active" || session.firstFrame_ms === null || playback.state === "playing" || playback.state === "paused" || playback.state === "empty") return null;
   const running = runningSegment(session);
   if (running) {
     const steps = running.step < running.total_steps ? `, step ${running.step} of ${running.total_steps}` : "";
