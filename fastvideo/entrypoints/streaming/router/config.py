@@ -118,6 +118,7 @@ def _check_url(url: str, path: str) -> None:
         port_is_valid = parts.port != 0
     except ValueError:
         raise ConfigValidationError(path, f"expected a URL such as http://10.0.0.2:8000, got {url!r}") from None
+    port_is_valid = port_is_valid and not parts.netloc.endswith(":")
     if parts.scheme not in ("http", "https") or not parts.hostname or not port_is_valid:
         raise ConfigValidationError(path, f"expected http://host:port or https://host:port, got {url!r}")
     if parts.username is not None or parts.password is not None:

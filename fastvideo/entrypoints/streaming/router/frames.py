@@ -18,9 +18,10 @@ PONG: Final = 0xA
 _CONTINUATION: Final = 0x0
 _CONTROL: Final = 0x8
 
-BUFFER_BYTES = 256 << 10
+# Enough for a session without media; it grows with the first fragment.
+BUFFER_BYTES = 16 << 10
 # A buffer that grew beyond this for one message is given back after it.
-KEPT_BYTES = 4 << 20
+KEPT_BYTES = 1 << 20
 # Of one message: each takes some memory, however little it carries.
 MAX_FRAMES = 65_536
 _MAX_CONTROL_BYTES = 125
@@ -87,8 +88,8 @@ class FrameFollower:
         """Where the next bytes are to be received; never empty. Whatever came before must be released."""
         if self._needed > len(self._view):
             old = self._view
-            # Twice as much for a message in many frames, whose length only its last one tells.
-            self._view = memoryview(bytearray(max(self._needed, 2 * len(old) if self._frames else 0)))
+            # More than it needs now: the next one may be larger, and only its last frame tells how long a message is.
+            self._view = memoryview(bytearray(max(self._needed, 2 * len(old))))
             self._view[: self._end] = old[: self._end]
         return self._view[self._end :]
 

@@ -23,6 +23,7 @@ MAX_MESSAGE_BYTES = 64 << 20
 PING_INTERVAL_S = 10.0
 PING_TIMEOUT_S = 20.0
 CLOSE_TIMEOUT_S = 2.0
+_HEAD_BYTES = 4 << 10
 _MAX_HEAD_BYTES = 64 << 10
 _END_OF_HEAD: Final = b"\r\n\r\n"
 
@@ -68,9 +69,12 @@ class ReplicaLink(asyncio.BufferedProtocol):
         self._protocol = protocol
         self._request = request
         self._transport: asyncio.Transport | None = None
-        self._opened: asyncio.Future[None] | None = loop.create_future()
+        # The handshake may be over before anybody waits for it.
+        self._opened: asyncio.Future[None] = loop.create_future()
+        self._opened.add_done_callback(_look_at)
+        self._shaking_hands = True
         self._head = bytearray()
-        self._head_space = memoryview(bytearray(_MAX_HEAD_BYTES))
+        self._head_space = memoryview(bytearray(_HEAD_BYTES))
         self._follower = FrameFollower(max_message_bytes=max_message_bytes)
         self._take: Taker | None = None
         self._received: asyncio.Future[Message] | None = None
@@ -119,14 +123,13 @@ class ReplicaLink(asyncio.BufferedProtocol):
                     uri.port,
                     ssl=tls_context() if secure else None,
                 )
-                assert link._opened is not None
                 await link._opened
         except TimeoutError:
             raise LinkFailed("no answer in time") from None
         except OSError as error:
             raise LinkFailed(type(error).__name__) from None
         finally:
-            if link is not None and link._opened is not None:
+            if link is not None and link._shaking_hands:
                 link.abort()
         return link
 
@@ -201,17 +204,17 @@ class ReplicaLink(asyncio.BufferedProtocol):
         self._transport.write(b"".join(self._protocol.data_to_send()))
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        return self._head_space if self._opened is not None else self._follower.space()
+        return self._head_space if self._shaking_hands else self._follower.space()
 
     def buffer_updated(self, nbytes: int) -> None:
         self._heard_s = self._loop.time()
         self._pinged = False
-        if self._opened is None:
+        if self._shaking_hands:
+            self._head += self._head_space[:nbytes]
+            self._read_head()
+        else:
             self._follower.received(nbytes)
             self._hand_on()
-        else:
-            self._head += self._head_space[:nbytes]
-            self._read_head(self._opened)
 
     def pause_writing(self) -> None:
         self._writable.clear()
@@ -224,26 +227,26 @@ class ReplicaLink(asyncio.BufferedProtocol):
         self._writable.set()
         if self._ping_timer is not None:
             self._ping_timer.cancel()
-        if self._opened is not None and not self._opened.done():
+        if not self._opened.done():
             self._opened.set_exception(LinkFailed("the connection was closed during the handshake"))
         if self._end is None:
             self._end = LinkEnd(1006, "", False)
         self._hand_on()
 
-    def _read_head(self, opened: asyncio.Future[None]) -> None:
+    def _read_head(self) -> None:
         end = self._head.find(_END_OF_HEAD)
         if end < 0 and len(self._head) < _MAX_HEAD_BYTES:
             return
         failure = self._fault_of_head(bytes(self._head[: end + len(_END_OF_HEAD)])) if end >= 0 else "a head too long"
-        if opened.done():
+        if self._opened.done():
             return
         if failure is not None:
-            opened.set_exception(failure if isinstance(failure, LinkFailed) else LinkFailed(failure))
+            self._opened.set_exception(failure if isinstance(failure, LinkFailed) else LinkFailed(failure))
             return
         rest = bytes(self._head[end + len(_END_OF_HEAD) :])
-        self._head, self._head_space, self._opened = bytearray(), memoryview(b""), None
+        self._head, self._head_space, self._shaking_hands = bytearray(), memoryview(b""), False
         self._ping_timer = self._loop.call_later(PING_INTERVAL_S, self._watch)
-        opened.set_result(None)
+        self._opened.set_result(None)
         self._follower.feed(rest)
         self._hand_on()
 
@@ -261,7 +264,7 @@ class ReplicaLink(asyncio.BufferedProtocol):
 
     def _hand_on(self) -> None:
         """Give what is whole to whoever waits for it, and read on unless somebody still needs what they were given."""
-        if self._handing_on or self._opened is not None:
+        if self._handing_on or self._shaking_hands:
             return
         self._handing_on = True
         try:
@@ -342,6 +345,12 @@ class ReplicaLink(asyncio.BufferedProtocol):
             self._pinged = True
             self._write(Opcode.PING, b"")
         self._ping_timer = self._loop.call_later(PING_INTERVAL_S / 2, self._watch)
+
+
+def _look_at(opened: asyncio.Future[None]) -> None:
+    """A failure that nobody waits for any more is none to be reported."""
+    if not opened.cancelled():
+        opened.exception()
 
 
 def _drop(message: Message) -> bool:

@@ -70,6 +70,7 @@ def test_a_slash_at_the_end_of_a_url_is_the_same_address():
         ({"replicas": ONE, "health_check": {"path": "health"}}, "router.health_check.path", "starts with '/'"),
         ({"replicas": [{"url": "ftp://a"}]}, "router.replicas[0].url", "expected http://host:port"),
         ({"replicas": [{"url": "http://a:99999"}]}, "router.replicas[0].url", "expected a URL"),
+        ({"replicas": [{"url": "http://a:"}]}, "router.replicas[0].url", "expected http://host:port"),
         ({"replicas": [{"url": "http://u:p@a"}]}, "router.replicas[0].url", "without a user"),
         ({"replicas": [{"url": "http://a/x"}]}, "router.replicas[0].url", "without a path"),
         ({"replicas": [{"url": "http://a?x=1"}]}, "router.replicas[0].url", "query/fragment"),
