@@ -67,6 +67,8 @@ const REASONS = {
   shutdown: "The server was shut down.",
   interrupted: "The server ended unexpectedly. What was made until then is here.",
   client_left: "The connection ended.",
+  client_lost: "The connection was lost.",
+  moved: "The session went on elsewhere.",
   error: "The stream failed.",
   internal_error: "The stream failed.",
   too_slow: "The connection was too slow.",

@@ -14,6 +14,8 @@ from fastvideo.entrypoints.streaming.recordings.poster import make_poster
 from fastvideo.entrypoints.streaming.recordings.recording_ends import RecordingEnds
 from fastvideo.entrypoints.streaming.recordings.recording_info import MAX_PROMPT_CHARS, RecordingInfo
 from fastvideo.media.boxes import BoxError
+from fastvideo.media.movie_fragment import read_spans
+from fastvideo.media.segment_index import fragment_pairs
 
 MEDIA, EVENTS, POSTER = "recording.mp4", "events.jsonl", "poster.jpg"
 _MAX_WAITING_BYTES = 1 << 20
@@ -66,6 +68,9 @@ class Recording:
                 return
             if self._media is None:
                 raise RecordingEnds("media_invalid")
+            if not self._media.has_media and _first_sequence(data) != 1:
+                # It began on another server, where its recording is.
+                raise RecordingEnds("resumed")
             self._check_room(len(data))
             self._media.append(data)
         except BoxError:
@@ -200,6 +205,11 @@ def recovered(path: Path) -> tuple[MediaFile, EventFile]:
     except BaseException:
         media.close()
         raise
+
+
+def _first_sequence(data: bytes) -> int:
+    sequence, _ = read_spans(fragment_pairs(data)[0][0])
+    return sequence
 
 
 def file_bytes(path: Path) -> int:

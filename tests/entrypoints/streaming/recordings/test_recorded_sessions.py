@@ -13,8 +13,9 @@ from typing import Any
 import httpx
 import pytest
 
-from fastvideo.api.schema import RecordingsConfig
+from fastvideo.api.schema import RecordingsConfig, ResumeConfig
 from fastvideo.entrypoints.streaming.recordings import routes, session_recorder
+from fastvideo.entrypoints.streaming.session_record import load_record
 
 HERE = "http://localhost"
 
@@ -57,8 +58,9 @@ class Recorded:
 async def recorded(stage: Callable[..., Any], tmp_path: Path) -> AsyncIterator[Callable[..., Recorded]]:
     made: list[Recorded] = []
 
-    def make(generator: Any = None, **settings: Any) -> Recorded:
-        one = stage(generator, recordings=RecordingsConfig(dir=str(tmp_path / "kept"), **settings))
+    def make(generator: Any = None, streaming: dict[str, Any] | None = None, **settings: Any) -> Recorded:
+        config = RecordingsConfig(dir=str(tmp_path / "kept"), **settings)
+        one = stage(generator, recordings=config, **(streaming or {}))
         transport = httpx.ASGITransport(app=one.app, client=("127.0.0.1", 5000))
         made.append(Recorded(one, httpx.AsyncClient(transport=transport, base_url=HERE), tmp_path / "kept"))
         return made[-1]
@@ -329,3 +331,48 @@ async def test_readers_are_so_many_at_a_time_and_give_their_descriptors_back(
     await slow
     assert (await server.http.get(path)).status_code == 200
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+async def test_a_session_that_loses_its_connection_and_comes_back_is_one_whole_recording(
+    recorded: Callable[..., Recorded], fakes: Any, played: Callable[..., Any]
+) -> None:
+    server = recorded()
+    client = server.stage.connect()
+    client.breaks_after = 9
+    client.say("session_init_v2", record=True)
+    for number in range(2):
+        client.say("segment_prompt_source", prompt=f"prompt {number}")
+    await client.broken.wait()
+    again = server.stage.come_back(client)
+    await again.hears("ltx2_segment_complete", 2 - len(client.of("ltx2_segment_complete")))
+    again.say("session_stop")
+    await server.stage.over()
+    recording_id = client.of("queue_status")[0]["session_id"]
+    about = await server.ended(recording_id)
+    assert (about["segments"], about["duration_s"], about["reason"]) == (2, 2.0, "stop_requested")
+    media = await server.http.get(f"/v1/sessions/{recording_id}/recording.mp4")
+    assert len(played(media.content)) == 16
+    seen = [item for item in again.stream if isinstance(item, bytes) and item[4:8] != b"ftyp"]
+    assert media.content.endswith(b"".join(seen))
+
+
+async def test_a_session_that_goes_on_from_what_is_stored_goes_on_with_its_recording(
+    recorded: Callable[..., Recorded], fakes: Any, played: Callable[..., Any]
+) -> None:
+    server = recorded(streaming={"resume": ResumeConfig(grace_seconds=0.01)})
+    client, recording_id = await server.session("one", stop=False)
+    await fakes.until(lambda: load_record(server.stage.server.session_store, recording_id).segment_idx == 1)
+    client.lose()
+    await asyncio.wait_for(server.stage.sessions[0], 20)
+    assert (await server.ended(recording_id))["reason"] == "client_lost"
+    again = server.stage.take_over(client)
+    again.say("segment_prompt_source", prompt="two")
+    await again.hears("ltx2_segment_complete")
+    assert again.of("recording_status") == [{"type": "recording_status", "state": "recording"}]
+    again.say("session_stop")
+    await fakes.until(lambda: again.closed)
+    await fakes.until(lambda: server.recordings.get(recording_id).reason == "stop_requested")
+    about = await server.ended(recording_id)
+    assert (about["segments"], about["duration_s"], about["prompt"]) == (2, 2.0, "one")
+    media = await server.http.get(f"/v1/sessions/{recording_id}/recording.mp4")
+    assert len(played(media.content)) == 16

@@ -134,6 +134,15 @@ def test_a_session_that_is_resumed_later_goes_on_in_the_same_file(
     assert [event["event"] for event in shelf.events()].count("recording_start") == 2
 
 
+def test_a_session_that_comes_from_another_server_is_not_recorded_from_its_middle(shelf: Any, clip: Any) -> None:
+    recording = shelf.recording()
+    recording.add_media(clip.init, 1.0)
+    with pytest.raises(RecordingEnds, match="resumed"):
+        recording.add_media(clip.segments[1][0], 1.0)
+    recording.finish("resumed", 2.0)
+    assert recording.info.media_bytes == 0
+
+
 def test_another_codec_or_size_ends_it(shelf: Any, clip: Any, other_clip: Any) -> None:
     recording = shelf.recording()
     record(recording, clip, 1)
