@@ -141,9 +141,9 @@ async def test_what_a_language_model_makes_of_a_curated_prompt(scene) -> None:
 
 async def test_a_scene_that_a_language_model_makes_up_holds_the_story_until_the_client_acts(scene) -> None:
     it = scene(f"a {BAD} scene", auto_extension_enabled=True)
+    assert (await it.client.hears("generation_blocked"))["reason"] == "no_prompt"
     it.client.say("segment_prompt_source", prompt="a beginning")
     blocked = await it.client.hears("generation_blocked", 2)
-    # The first one said that there was no prompt yet.
     assert blocked["reason"] == "prompt_blocked"
     assert len(it.client.of("error")) == 1
     await goes_on(it)
