@@ -6,6 +6,7 @@ Every text a viewer submits is different, so that one that is lost, or generated
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 from typing import Any, get_args
 
 from hypothesis import strategies as st
@@ -41,6 +42,8 @@ class DirectorMachine(RuleBasedStateMachine):
         self.pending: deque[Prompt] = deque()
         self.hesitates = False
         self.running: Prompt | None = None
+        self.unfinished: Prompt | None = None
+        self.opening: dict[str, Any] = {}
         self.words = ""
         self.generated: list[str] = []
         self.story: list[str] = []
@@ -60,14 +63,28 @@ class DirectorMachine(RuleBasedStateMachine):
     def open(self, curated: list[str], loop: bool, extend: bool, single_clip: bool, at_cap: Any, cap: int) -> None:
         self.cap, self.at_cap, self.single_clip = cap, at_cap, single_clip
         self.loop, self.extend = loop, extend
-        self.director = Director(
-            DirectorRules(segment_cap=cap, at_cap=at_cap, lead_s=LEAD_S, max_pending=MAX_PENDING),
-            curated_prompts=curated,
-            loop=loop,
-            auto_extension=extend,
-            single_clip=single_clip,
-        )
+        self.opening = {
+            "curated_prompts": curated,
+            "loop": loop,
+            "auto_extension": extend,
+            "single_clip": single_clip,
+        }
+        self.director = self.new_director()
         self.set_curated(curated)
+        self.turn()
+
+    def new_director(self) -> Director:
+        rules = DirectorRules(segment_cap=self.cap, at_cap=self.at_cap, lead_s=LEAD_S, max_pending=MAX_PENDING)
+        return Director(rules, **self.opening)
+
+    @precondition(lambda self: not self.stopping and self.ended is None)
+    @rule()
+    def go_on_elsewhere(self) -> None:
+        """Another server takes over; the running segment is made again there, before anything else."""
+        record, self.director = self.director.record(), self.new_director()
+        self.director.restore(record)
+        if self.running is not None:
+            self.unfinished, self.running = self.running, None
         self.turn()
 
     # --- what a client does
@@ -204,6 +221,12 @@ class DirectorMachine(RuleBasedStateMachine):
     def decide(self) -> None:
         upcoming = self.director.upcoming
         decision = self.director.decide(self.now_s)
+        if self.unfinished is not None and not self.stopping:
+            assert decision == Start(
+                replace(self.unfinished, text=self.words), continues=not self.single_clip, again=True
+            )
+            self.running, self.unfinished = self.unfinished, None
+            return
         # What was said to come next starts, now or when the lead allows it; nothing starts unannounced.
         assert (upcoming is not None) == (isinstance(decision, Start) or getattr(decision, "until_s", None) is not None)
         if self.ended is not None:
@@ -283,7 +306,8 @@ class DirectorMachine(RuleBasedStateMachine):
     @invariant()
     def every_wish_is_somewhere_once(self) -> None:
         waiting = [prompt.request_id for prompt in self.pending]
-        running = [self.running.request_id] if self.running is not None and not self.running.automatic else []
+        begun = [prompt for prompt in (self.running, self.unfinished) if prompt is not None]
+        running = [prompt.request_id for prompt in begun if not prompt.automatic]
         everywhere = [*self.generated, *running, *waiting]
         assert sorted(everywhere, key=str) == sorted(map(str, range(1, self.submitted + 1)))
 

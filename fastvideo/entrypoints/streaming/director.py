@@ -127,6 +127,7 @@ class Director:
 
     def record(self) -> DirectorRecord:
         """All that another director needs to go on from here, the running segment first."""
+        running, running_words = self._unfinished or (self._running, self._running_words)
         return DirectorRecord(
             pending=list(self._pending),
             curated=list(self._curated),
@@ -137,8 +138,8 @@ class Director:
             hold=self._hold,
             told=self._told,
             allowance_used=self._allowance_used,
-            running=self._running,
-            running_words=self._running_words,
+            running=running,
+            running_words=running_words,
             last=self._last,
             story=list(self._story),
         )

@@ -290,6 +290,18 @@ def test_a_blocked_prompt_that_was_played_before_takes_its_place_in_the_list_alo
     assert [text for text, _ in run(director, 2)] == ["c", "c"]
 
 
+def test_a_segment_that_two_servers_left_unfinished_is_made_by_the_third() -> None:
+    first, second, third = Director(FREE), Director(FREE), Director(FREE)
+    first.submit(Prompt("one"))
+    started(first)
+    first.reworded("better one")
+    second.restore(first.record())
+    third.restore(second.record())
+    assert third.decide(0.0) == Start(Prompt("better one"), continues=True, again=True)
+    third.completed()
+    assert third.story == ["better one"]
+
+
 def test_any_order_of_commands_and_outcomes_keeps_the_promises() -> None:
     # benchmarks/director_traces.py runs 10,000 of these.
     run_state_machine_as_test(
