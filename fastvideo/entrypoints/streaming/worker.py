@@ -73,8 +73,9 @@ def run_segment(
     cancel: CancellationToken,
     *,
     clock: Callable[[], float] = time.perf_counter,
+    breaks_off: Callable[[Exception], bool] = lambda error: False,
 ) -> Generator[SegmentEvent, None, None]:
-    """Generate and code one segment; ``clock`` gives seconds.
+    """Generate and code one segment; ``clock`` gives seconds. An error that ``breaks_off`` is raised as it is, at once.
 
     Raises GenerationCancelled, GenerationFailed, EncodeError, or what the generator raises on purpose; a SegmentCut
     comes first when media was given out already. Raises TimelineBroken when that is impossible.
@@ -85,6 +86,8 @@ def run_segment(
             with contextlib.closing(_events(generator, job.request, cancel)) as events:
                 yield from _generate(events, job, cancel, coding)
         except Exception as error:
+            if breaks_off(error):
+                raise
             yield from coding.cut()
             if isinstance(error, FastVideoError):
                 raise

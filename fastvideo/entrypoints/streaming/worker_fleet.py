@@ -28,6 +28,7 @@ from fastvideo.entrypoints.streaming.worker_messages import (
     Ready,
     ResultDone,
     ResultFrames,
+    Unusable,
     WarmedUp,
 )
 from fastvideo.entrypoints.streaming.worker_supervisor import Action, Booting, Busy, Limits, Spawn, Supervisor
@@ -270,6 +271,8 @@ class WorkerFleet:
                 worker.report.timings_ms[name] = message.generation_ms
             case BootFailed():
                 worker.report.error = message.fault.message
+            case Unusable():
+                self._lost(worker, message.reason)
             case Ready():
                 worker.report.success, worker.report.error = True, None
                 worker.model_id = message.model_id

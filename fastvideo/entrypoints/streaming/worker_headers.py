@@ -93,6 +93,10 @@ class BootFailedHeader(Header, tag="boot_failed"):
     fault: FaultHeader
 
 
+class UnusableHeader(Header, tag="unusable"):
+    reason: _Text
+
+
 class TakenHeader(Header, tag="taken"):
     job_id: _Id
 
@@ -174,6 +178,7 @@ AnyHeader: TypeAlias = (
     | WarmedUpHeader
     | ReadyHeader
     | BootFailedHeader
+    | UnusableHeader
     | TakenHeader
     | StartedHeader
     | ProgressHeader

@@ -106,6 +106,13 @@ class BootFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class Unusable:
+    """The process can do no job any more, neither the one that it has nor another, and ends. ``reason`` is logged."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class JobTaken:
     """The worker begins with a job: if it dies now, that may be the job's doing."""
 
@@ -161,6 +168,16 @@ class JobEnded:
 
 ToWorker: TypeAlias = Boot | RunSegment | RunRequest | Cancel | Consumed | RingFreed
 FromWorker: TypeAlias = (
-    Heartbeat | WarmedUp | Ready | BootFailed | JobTaken | JobEvent | RingFrames | ResultFrames | ResultDone | JobEnded
+    Heartbeat
+    | WarmedUp
+    | Ready
+    | BootFailed
+    | Unusable
+    | JobTaken
+    | JobEvent
+    | RingFrames
+    | ResultFrames
+    | ResultDone
+    | JobEnded
 )
 Message: TypeAlias = ToWorker | FromWorker

@@ -37,6 +37,7 @@ from fastvideo.entrypoints.streaming.worker_headers import (
     RunSegmentHeader,
     StartedHeader,
     TakenHeader,
+    UnusableHeader,
     WarmedUpHeader,
 )
 from fastvideo.entrypoints.streaming.worker_jobs import job_apart, job_together, request_apart, request_together
@@ -58,6 +59,7 @@ from fastvideo.entrypoints.streaming.worker_messages import (
     RingFreed,
     RunRequest,
     RunSegment,
+    Unusable,
     WarmedUp,
 )
 from fastvideo.entrypoints.streaming.worker_results import result_apart, result_together
@@ -100,6 +102,8 @@ def take_apart(message: Message) -> tuple[AnyHeader, Sequence[Buffer]]:
             return ReadyHeader(model_id=message.model_id), []
         case BootFailed():
             return BootFailedHeader(fault=_fault_apart(message.fault)), []
+        case Unusable():
+            return UnusableHeader(reason=message.reason), []
         case JobTaken():
             return TakenHeader(job_id=message.job_id), []
         case JobEvent():
@@ -168,6 +172,8 @@ def put_together(header: AnyHeader, buffers: list[Buffer]) -> Message:
             return WarmedUp(header.generation_ms)
         case ReadyHeader():
             return Ready(header.model_id)
+        case UnusableHeader():
+            return Unusable(header.reason)
         case TakenHeader():
             return JobTaken(header.job_id)
         case BootFailedHeader():

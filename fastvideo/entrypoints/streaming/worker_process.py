@@ -7,6 +7,7 @@ number of an inherited socket.
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import math
 import os
@@ -25,6 +26,7 @@ from fastvideo.api.cancellation import CancellationToken
 from fastvideo.api.errors import FastVideoError, GenerationFailed
 from fastvideo.api.schema import GenerationRequest
 from fastvideo.entrypoints.model_path import build_generator
+from fastvideo.entrypoints.streaming.accelerator_faults import accelerator_lost
 from fastvideo.entrypoints.streaming.ring_memory import receive_first
 from fastvideo.entrypoints.streaming.ring_writer import RingWriter
 from fastvideo.entrypoints.streaming.segment_channel import MAX_BYTES, STALL_S, ReaderTooSlow
@@ -56,6 +58,7 @@ from fastvideo.entrypoints.streaming.worker_messages import (
     RingFreed,
     RunRequest,
     RunSegment,
+    Unusable,
     WarmedUp,
 )
 from fastvideo.entrypoints.streaming.worker_wire import MessageReader, encode, send_buffers
@@ -68,6 +71,9 @@ _END_S = 3.0
 
 Build = Callable[[Boot], SegmentGenerator]
 MakeSegment = Callable[[SegmentGenerator, SegmentJob, CancellationToken], Generator[SegmentEvent, None, None]]
+
+# A segment that broke with the accelerator is made again by another process, so nothing of its end may be sent.
+_make_segment = functools.partial(run_segment, breaks_off=accelerator_lost)
 
 
 class _PoolGone(Exception):
@@ -86,7 +92,7 @@ class WorkerLoop:
         connection: socket.socket,
         build: Build,
         *,
-        make_segment: MakeSegment = run_segment,
+        make_segment: MakeSegment = _make_segment,
         window_bytes: int = MAX_BYTES,
         stall_s: float = STALL_S,
     ) -> None:
@@ -204,8 +210,12 @@ class WorkerLoop:
             if generator is None:
                 return
             while (job := self._jobs.get()) is not None:
-                self._send(self._done(job, generator))
+                ended = self._done(job, generator)
+                self._send(ended)
                 self._known.pop(job.id, None)
+                if isinstance(ended, Unusable):
+                    self._hang_up()
+                    return
         except _PoolGone:
             pass
 
@@ -226,13 +236,16 @@ class WorkerLoop:
                 error if isinstance(error, FastVideoError) else GenerationFailed(f"{type(error).__name__} at the start")
             )
             self._send(BootFailed(fault_of(known)))
-            with contextlib.suppress(OSError):
-                self._connection.shutdown(socket.SHUT_RDWR)
+            self._hang_up()
             return None
         self._send(Ready(getattr(generator, "model_id", None)))
         return generator
 
-    def _done(self, job: _Job, generator: SegmentGenerator) -> JobEnded:
+    def _hang_up(self) -> None:
+        with contextlib.suppress(OSError):
+            self._connection.shutdown(socket.SHUT_RDWR)
+
+    def _done(self, job: _Job, generator: SegmentGenerator) -> JobEnded | Unusable:
         started_s = time.monotonic()
         try:
             job.cancel.raise_if_cancelled()
@@ -246,9 +259,12 @@ class WorkerLoop:
                 self._give_back(job, generate(generator, job.work))
         except _PoolGone:
             raise
-        except FastVideoError as error:
-            return JobEnded(job.id, fault=fault_of(error))
-        except BaseException:
+        except BaseException as error:
+            if accelerator_lost(error):
+                logger.exception("job %d failed with the accelerator", job.id)
+                return Unusable("its accelerator fails")
+            if isinstance(error, FastVideoError):
+                return JobEnded(job.id, fault=fault_of(error))
             logger.exception("job %d failed", job.id)
             return JobEnded(job.id, fault=fault_of(GenerationFailed("the worker failed; the log has the reason")))
         return JobEnded(job.id, time.monotonic() - started_s)
@@ -324,11 +340,11 @@ def build(boot: Boot) -> SegmentGenerator:
     return build_generator(boot.generator, pool=boot.pool, limits=boot.limits)
 
 
-def main(arguments: Sequence[str], build: Build = build, *, make_segment: MakeSegment = run_segment) -> None:
+def main(arguments: Sequence[str], build: Build = build, *, make_segment: MakeSegment = _make_segment) -> None:
     """Serve the inherited socket whose number is the last argument, then end at once.
 
-    When to end is the server's decision: a terminal or a supervisor may send its signal to all processes at once, and
-    the segment that runs is still wanted.
+    The server decides when that is: a terminal or a supervisor may send its signal to all processes at once, and the
+    segment that runs is still wanted.
     """
     for ignored in (signal.SIGINT, signal.SIGTERM):
         signal.signal(ignored, signal.SIG_IGN)

@@ -369,6 +369,12 @@ class ThreadWorker:
         return not self.thread.is_alive()
 
 
+def accelerator_error() -> Exception:
+    """What torch raises once a device is lost, by its name: most tests do without torch."""
+    kind: type[Exception] = type("AcceleratorError", (RuntimeError,), {"__module__": "torch"})
+    return kind("CUDA error: an illegal memory access was encountered")
+
+
 class Fakes:
     """What tests build from; a fixture, because test folders are no packages."""
 
@@ -380,6 +386,7 @@ class Fakes:
     until = staticmethod(until)
     wait_for = staticmethod(wait_for)
     token = staticmethod(CancellationToken)
+    accelerator_error = staticmethod(accelerator_error)
     ThreadWorker = ThreadWorker
     WarmupConfig = WarmupConfig
 

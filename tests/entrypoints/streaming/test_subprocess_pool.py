@@ -254,6 +254,41 @@ async def test_a_whole_result_is_neither_repeated_nor_failed_by_the_death_of_its
         assert len(generator.requests) == 1
 
 
+@pytest.mark.parametrize("after_frames", [None, 4])
+async def test_a_segment_whose_worker_lost_its_accelerator_goes_on_elsewhere_and_is_seen_once(
+    fakes, caplog, after_frames
+) -> None:
+    broken = fakes.StepGenerator()
+    broken.failures["a prompt"], broken.fail_after_frames = fakes.accelerator_error, after_frames
+    launch = Threads(fakes, lambda _: broken if len(launch.workers) == 1 else fakes.StepGenerator())
+    async with pool_of(launch) as pool:
+        await pool.start()
+        await pool.acquire("a")
+        events = await consume(pool, "a", fakes.job())
+        expected = list(run_segment(fakes.StepGenerator(), fakes.job(), fakes.token()))
+        assert [type(event) for event in events] == [type(event) for event in expected]
+        assert media(events) == media(expected)
+        assert "is replaced: its accelerator fails" in caplog.text
+        assert (len(broken.requests), len(launch.workers)) == (1, 2)
+
+
+async def test_a_segment_that_costs_two_workers_their_accelerator_fails(fakes) -> None:
+    def make(_: int) -> Any:
+        generator = fakes.StepGenerator()
+        generator.failures["bad"] = fakes.accelerator_error
+        return generator
+
+    launch = Threads(fakes, make)
+    async with pool_of(launch) as pool:
+        await pool.start()
+        await pool.acquire("a")
+        with pytest.raises(GenerationFailed, match="two workers") as caught:
+            await consume(pool, "a", fakes.job("bad"))
+        assert (caught.value.code, caught.value.retryable) == ("worker_failed", True)
+        assert isinstance((await consume(pool, "a", fakes.job("good")))[-1], SegmentDone)
+        assert len(launch.workers) == 3
+
+
 # --- workers that are ended
 
 

@@ -27,6 +27,7 @@ from fastvideo.entrypoints.streaming.worker_messages import (
     ResultFrames,
     RunRequest,
     RunSegment,
+    Unusable,
     WarmedUp,
 )
 from fastvideo.entrypoints.streaming.worker_wire import MessageReader, encode
@@ -171,6 +172,30 @@ def test_a_worker_outlives_whatever_a_generator_raises(worker_of, fakes, raised)
     assert pool.events(1)[1].fault.kind == "GenerationFailed"
     pool.say(RunSegment(2, fakes.job("good")))
     assert pool.events(2)[1].fault is None
+
+
+@pytest.mark.parametrize("after_frames", [None, 4])
+def test_a_worker_that_lost_its_accelerator_says_so_and_ends_and_what_it_sent_may_go_on(
+    worker_of, fakes, after_frames
+) -> None:
+    generator = fakes.StepGenerator()
+    generator.failures["bad"], generator.fail_after_frames = fakes.accelerator_error, after_frames
+    pool = worker_of(generator)
+    pool.boot()
+    pool.say(RunSegment(1, fakes.job("bad")))
+    pool.say(RunSegment(2, fakes.job("next")))
+    *heard, unusable = pool.hears_until(Unusable)
+    assert unusable == Unusable("its accelerator fails")
+    # No end of a segment, no fragment that only an end has: another worker makes it again, byte for byte.
+    events = [message.event for message in heard if isinstance(message, JobEvent)]
+    whole = list(run_segment(fakes.StepGenerator(), fakes.job("bad"), fakes.token()))
+    assert [type(event) for event in events] == [type(event) for event in whole[: len(events)]]
+    fragments = [[e.data for e in found if isinstance(e, SegmentFragment)] for found in (events, whole)]
+    assert fragments[0] == fragments[1][: len(fragments[0])]
+    assert bool(fragments[0]) == (after_frames is not None)
+    pool.worker.thread.join(10)
+    assert not pool.worker.thread.is_alive()
+    assert len(generator.requests) == 1
 
 
 def test_a_result_comes_back_with_its_frames_in_pieces(worker_of, fakes) -> None:

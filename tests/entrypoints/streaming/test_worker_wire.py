@@ -50,6 +50,7 @@ from fastvideo.entrypoints.streaming.worker_messages import (
     RingFreed,
     RunRequest,
     RunSegment,
+    Unusable,
     WarmedUp,
 )
 from fastvideo.entrypoints.streaming.worker_wire import MAGIC, MessageReader, encode, send_buffers
@@ -118,6 +119,7 @@ messages = st.one_of(
     st.builds(Ready, st.none() | texts),
     st.builds(BootFailed, faults),
     st.builds(JobTaken, ids),
+    st.builds(Unusable, texts),
     st.builds(JobEvent, ids, events),
     st.builds(JobEnded, ids, st.none() | floats, st.none() | faults),
 )
