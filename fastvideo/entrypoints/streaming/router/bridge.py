@@ -11,7 +11,9 @@ from typing import Any, TypeVar
 from starlette.websockets import WebSocket
 
 from fastvideo.entrypoints.streaming.router.client_leg import ClientGone, ClientLeg
+from fastvideo.entrypoints.streaming.router.failover import MAX_VAIN_ATTEMPTS, Failover
 from fastvideo.entrypoints.streaming.router.frames import TEXT, Message
+from fastvideo.entrypoints.streaming.router.place import StreamPlace, UnheardPrompts
 from fastvideo.entrypoints.streaming.router.refusals import (
     BRIDGE_FAULT,
     DRAINING,
@@ -21,6 +23,7 @@ from fastvideo.entrypoints.streaming.router.refusals import (
 )
 from fastvideo.entrypoints.streaming.router.registry import Replica
 from fastvideo.entrypoints.streaming.router.replica_link import LinkClosed, LinkEnd, ReplicaLink
+from fastvideo.entrypoints.streaming.router.seam import Seam
 from fastvideo.entrypoints.streaming.router.search import Attachment, Handshake, ReplicaSearch
 from fastvideo.entrypoints.streaming.router.state import RouterState
 from fastvideo.entrypoints.streaming.router.wire_notes import read_resume, read_server_note
@@ -28,8 +31,9 @@ from fastvideo.entrypoints.streaming.router.wire_notes import read_resume, read_
 logger = logging.getLogger(__name__)
 
 FAREWELL_S = 5.0
-# The key comes first in a message, and the few bytes of other messages that are looked at for it do not matter.
-_NOTED = b'"queue_status"'
+# queue_status and prompt_status; the type comes first in a message.
+_NOTED = b'_status"'
+_ERROR = b'"error"'
 _HEAD_BYTES = 64
 
 T = TypeVar("T")
@@ -43,6 +47,11 @@ class Bridge:
         self._client = ClientLeg(websocket)
         self._search = ReplicaSearch(router, Handshake.of(websocket, router.config.trusted_proxies))
         self._at: Attachment | None = None
+        self._place = StreamPlace()
+        self._prompts = UnheardPrompts()
+        self._seam = Seam()
+        self._parting: str | None = None
+        self._passed = 0
         self._closing = asyncio.ensure_future(router.closing.wait())
         metrics = router.metrics
         self._text_bytes = metrics.bytes_to_clients.labels("text")
@@ -66,6 +75,7 @@ class Bridge:
             await self._farewell(1011, "worker_failed", BRIDGE_FAULT)
         finally:
             self._client.release()
+            self._router.let_go(self._place)
             self._closing.cancel()
             if self._at is not None:
                 self._at.leave()
@@ -75,8 +85,13 @@ class Bridge:
         if self._router.draining:
             raise _shutting_down()
         end = await self._relay(await self._open())
+        vain = 0
+        while (not end.clean or self._parting is not None) and vain < MAX_VAIN_ATTEMPTS and await self._resume():
+            before = self._passed
+            end = await self._relay(None)
+            vain = vain + 1 if self._passed == before else 0
         if end.clean:
-            await self._farewell(code_to_send(end.code), end.reason)
+            await self._farewell(code_to_send(end.code), end.reason, self._parting)
             return "replica_closed"
         await self._farewell(1011, "worker_failed", REPLICA_LOST)
         return "replica_lost"
@@ -126,7 +141,11 @@ class Bridge:
     async def _go_home(self, at: Attachment, opening: str | bytes) -> Attachment:
         """For a client that goes on with a session: the replica that has it, as far as that is known."""
         resume = read_resume(opening)
-        address = self._router.sticky.find("token", resume.token) if resume is not None else None
+        address = None
+        if resume is not None:
+            self._place = StreamPlace(resume)
+            self._router.hold(resume.token, self._place)
+            address = self._router.sticky.find("token", resume.token)
         home = self._router.registry.get(address) if address is not None else None
         if home is None or home is at.replica or not home.is_healthy:
             return at
@@ -150,8 +169,8 @@ class Bridge:
 
     # --- passing on
 
-    async def _relay(self, first: Message) -> LinkEnd:
-        """Pass messages both ways until the replica ends it. Raises ClientGone."""
+    async def _relay(self, first: Message | None) -> LinkEnd:
+        """Pass messages both ways until the connection to the replica ends. Raises ClientGone."""
         assert self._at is not None
         link = self._at.link
         self._client.on_free = link.resume
@@ -169,13 +188,29 @@ class Bridge:
             await _cancelled(pump)
 
     def _pass_on(self, message: Message) -> bool:
+        if message.opcode == TEXT and self._is_parting(message):
+            return True
+        self._passed += 1
+        sequence = self._place.passed(message)
         if message.opcode == TEXT:
             self._text_bytes.inc(message.size)
             if _NOTED in message.head(_HEAD_BYTES):
                 self._note(message)
         else:
             self._media_bytes.inc(message.size)
-        return self._client.forward(message)
+        free = True
+        for each in self._seam.pass_on(message, sequence):
+            free = self._client.forward(each) and free
+        return free
+
+    def _is_parting(self, message: Message) -> bool:
+        """Whether the replica says that it goes away: the client need not know if another one goes on."""
+        if self._place.token is None or _ERROR not in message.head(_HEAD_BYTES):
+            return False
+        if read_server_note(message).reason != "draining":
+            return False
+        self._parting = message.payload().decode(errors="replace")
+        return True
 
     def _note(self, message: Message) -> None:
         assert self._at is not None
@@ -183,12 +218,41 @@ class Bridge:
         if note.session_id is not None:
             self._router.sticky.remember("session", note.session_id, self._at.replica.url)
         if note.resume_token is not None:
+            self._router.hold(note.resume_token, self._place)
             self._router.sticky.remember("token", note.resume_token, self._at.replica.url)
+        if note.request_id is not None:
+            self._prompts.heard(note.request_id)
 
     async def _pump(self, link: ReplicaLink) -> None:
         while True:
-            await link.send(await self._client.peek())
+            frame = await self._client.peek()
+            await link.send(frame)
+            # It stays the next one for another connection if this one took it no more.
             await self._client.receive()
+            self._prompts.said(frame)
+
+    async def _resume(self) -> bool:
+        """Go on with the session over another connection, unseen by the client. Raises ClientGone."""
+        lost, self._at = self._at, None
+        assert lost is not None
+        lost.leave()
+        failover = Failover(self._router, self._search, self._place)
+        elsewhere = self._parting is not None
+        self._at = await self._while_client_stays(failover.resume(lost.replica, elsewhere=elsewhere))
+        outcomes = self._router.metrics.resumed
+        if self._at is None:
+            if self._place.token is not None:
+                outcomes.labels("failed").inc()
+            return False
+        outcomes.labels("resumed").inc()
+        self._seam.cut()
+        self._parting = None
+        if self._place.token is not None:
+            self._router.sticky.remember("token", self._place.token, self._at.replica.url)
+        with contextlib.suppress(LinkClosed):
+            for frame in self._prompts.frames():
+                await self._at.link.send(frame)
+        return True
 
     # --- ending
 

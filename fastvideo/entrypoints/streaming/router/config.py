@@ -50,6 +50,7 @@ class RouterConfig:
     is no at once, and a server without that route (404) takes them whenever it lives; None asks nobody.
     ``answer_timeout_seconds``: between a session's opening message and the replica's first one.
     ``trusted_proxies``: addresses or networks whose X-Forwarded-* headers are true.
+    ``resume_timeout_seconds``: how long a session whose replica was lost is tried elsewhere.
     ``drain_timeout_seconds``: how long sessions may go on when the router shuts down.
     """
 
@@ -64,6 +65,7 @@ class RouterConfig:
     readiness_path: str | None = "/readyz"
     connect_timeout_seconds: float = 5.0
     answer_timeout_seconds: float = 30.0
+    resume_timeout_seconds: float = 10.0
     trusted_proxies: list[str] = field(default_factory=list)
     drain_timeout_seconds: float = 30.0
 
@@ -94,7 +96,8 @@ class RouterConfig:
 
 _POSITIVE = (
     *("health_check_interval_seconds", "health_check_timeout_seconds"),
-    *("connect_timeout_seconds", "answer_timeout_seconds", "drain_timeout_seconds"),
+    *("connect_timeout_seconds", "answer_timeout_seconds"),
+    *("resume_timeout_seconds", "drain_timeout_seconds"),
 )
 
 
@@ -158,6 +161,7 @@ class _RouterSection:
     health_check: _HealthCheckSection = field(default_factory=_HealthCheckSection)
     connect_timeout_seconds: float = RouterConfig.connect_timeout_seconds
     answer_timeout_seconds: float = RouterConfig.answer_timeout_seconds
+    resume_timeout_seconds: float = RouterConfig.resume_timeout_seconds
     trusted_proxies: list[str] = field(default_factory=list)
     drain_timeout_seconds: float = RouterConfig.drain_timeout_seconds
 

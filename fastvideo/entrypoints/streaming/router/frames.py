@@ -35,7 +35,7 @@ class FrameError(ValueError):
         self.code = code
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Message:
     """A whole text or binary message. ``wire``: its frames as they came; ``parts``: what they carry."""
 
@@ -46,7 +46,7 @@ class Message:
     @property
     def size(self) -> int:
         """Bytes that it carries."""
-        return sum(len(part) for part in self.parts)
+        return len(self.parts[0]) if len(self.parts) == 1 else sum(len(part) for part in self.parts)
 
     def payload(self) -> bytes:
         """A copy of what it carries."""
@@ -57,7 +57,7 @@ class Message:
         return self.payload()[:count] if len(self.parts) > 1 else bytes(self.parts[0][:count])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Control:
     """A ping, a pong or a close frame, with a copy of what it carries."""
 

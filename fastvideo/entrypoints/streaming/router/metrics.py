@@ -36,6 +36,12 @@ class RouterMetrics:
         self.connect_failures = Counter(
             "fastvideo_router_connect_failures", "Connections that could not be made.", ["replica"], registry=registry
         )
+        self.resumed = Counter(
+            "fastvideo_router_resumptions",
+            "Sessions whose connection to a replica was lost: whether they went on elsewhere.",
+            ["outcome"],
+            registry=registry,
+        )
         self.bytes_to_clients = Counter(
             "fastvideo_router_sent_bytes", "Bytes of messages from replicas to clients.", ["kind"], registry=registry
         )

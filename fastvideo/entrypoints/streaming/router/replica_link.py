@@ -31,9 +31,10 @@ _END_OF_HEAD: Final = b"\r\n\r\n"
 class LinkFailed(Exception):
     """No connection to the replica; ``status`` is that of its answer, when there was one."""
 
-    def __init__(self, reason: str, status: int | None = None) -> None:
+    def __init__(self, reason: str, status: int | None = None, *, nobody_listens: bool = False) -> None:
         super().__init__(reason)
         self.status = status
+        self.nobody_listens = nobody_listens
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ class ReplicaLink(asyncio.BufferedProtocol):
         except TimeoutError:
             raise LinkFailed("no answer in time") from None
         except OSError as error:
-            raise LinkFailed(type(error).__name__) from None
+            raise LinkFailed(type(error).__name__, nobody_listens=isinstance(error, ConnectionRefusedError)) from None
         finally:
             if link is not None and link._shaking_hands:
                 link.abort()

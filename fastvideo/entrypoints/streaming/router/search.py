@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from dataclasses import dataclass
 
@@ -44,13 +45,12 @@ class Handshake:
 
 
 class Attachment:
-    """A connection to a replica, counted as one of its sessions until it is left."""
+    """A connection to a replica, which is counted as one of its sessions until it is left."""
 
     def __init__(self, replica: Replica, link: ReplicaLink) -> None:
         self.replica = replica
         self.link = link
         self._counted = True
-        replica.sessions += 1
 
     def leave(self) -> None:
         """Cut the connection. The session is not over because its connection is."""
@@ -88,20 +88,30 @@ class ReplicaSearch:
             if wanted is None:
                 raise self._refusal or Refused(1013, "no_healthy_replica", NO_REPLICA)
             self._tried.add(wanted)
-            try:
-                return Attachment(wanted, await self._connect(wanted))
-            except LinkFailed as failure:
-                await self._note_failure(wanted, failure)
+            with contextlib.suppress(LinkFailed):
+                return await self.attach(wanted)
 
-    async def _connect(self, replica: Replica) -> ReplicaLink:
+    async def attach(self, replica: Replica) -> Attachment:
+        """A connection to this replica. Raises LinkFailed, which counts against it."""
         handshake = self._handshake
-        return await ReplicaLink.connect(
-            replica.url,
-            handshake.target,
-            handshake.headers,
-            subprotocols=handshake.subprotocols,
-            timeout_s=self._router.config.connect_timeout_seconds,
-        )
+        # Counted from here on: others that come in the same moment are to go elsewhere.
+        replica.sessions += 1
+        link: ReplicaLink | None = None
+        try:
+            link = await ReplicaLink.connect(
+                replica.url,
+                handshake.target,
+                handshake.headers,
+                subprotocols=handshake.subprotocols,
+                timeout_s=self._router.config.connect_timeout_seconds,
+            )
+        except LinkFailed as failure:
+            await self._note_failure(replica, failure)
+            raise
+        finally:
+            if link is None:
+                replica.sessions -= 1
+        return Attachment(replica, link)
 
     def forget(self, replica: Replica) -> None:
         """This one may be asked again: it was left before it could say anything."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from fastvideo.entrypoints.streaming.router.config import RouterConfig
 from fastvideo.entrypoints.streaming.router.metrics import RouterMetrics
+from fastvideo.entrypoints.streaming.router.place import StreamPlace
 from fastvideo.entrypoints.streaming.router.registry import ReplicaRegistry
 from fastvideo.entrypoints.streaming.router.sticky import StickySessions
 
@@ -29,6 +30,21 @@ class RouterState:
     sessions: set[asyncio.Task[Any]] = field(default_factory=set)
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     draining: bool = False
+    _holders: dict[str, StreamPlace] = field(default_factory=dict)
+
+    def hold(self, token: str, place: StreamPlace) -> None:
+        """This place's connection has the session of the token. An older one must not take it back."""
+        other = self._holders.get(token)
+        if other is not None and other is not place:
+            other.token = None
+        self.let_go(place)
+        place.token = token
+        self._holders[token] = place
+
+    def let_go(self, place: StreamPlace) -> None:
+        """This place's connection is over."""
+        if place.token is not None and self._holders.get(place.token) is place:
+            del self._holders[place.token]
 
     def reload(self, config: RouterConfig) -> None:
         """Take over a changed config: replicas, checks and time-outs at once; host and port at the next start."""

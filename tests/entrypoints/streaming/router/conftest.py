@@ -74,6 +74,11 @@ class FakeReplica:
             server.close()
             await server.wait_closed()
 
+    def stop_listening(self) -> None:
+        """Connections stay, and no more are taken."""
+        assert self._server is not None
+        self._server.close(close_connections=False)
+
     async def die(self) -> None:
         """As a process does that is killed: every connection is cut, and nobody listens."""
         assert self._server is not None

@@ -360,6 +360,22 @@ async def test_sessions_are_spread_and_a_drained_replica_gets_no_more_of_them(pa
             assert await client.recv() == "still here"
 
 
+async def test_sessions_that_come_in_the_same_moment_are_spread_too(parts, replicas, route):
+    a, b, c = await replicas("a", "b", "c")
+
+    async def home(router):
+        async with router.client() as client:
+            found = (await parts.started(client))["model_id"]
+            arrived.append(found)
+            await parts.until(lambda: len(arrived) == 12)
+            return found
+
+    arrived = []
+    async with route(a, b, c) as router:
+        await asyncio.gather(*(home(router) for _ in range(12)))
+    assert sorted(arrived) == ["a"] * 4 + ["b"] * 4 + ["c"] * 4
+
+
 async def test_a_replica_that_says_that_it_is_not_ready_gets_no_sessions(parts, replicas, route):
     a, b = await replicas("a", "b")
     async with route(a, b) as router:

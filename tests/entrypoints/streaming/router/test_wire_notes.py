@@ -65,6 +65,15 @@ def test_the_number_of_the_last_fragment_in_a_message_is_read():
     assert last_sequence(box(b"ftyp", b"isom") + box(b"moov")) is None
 
 
+@given(st.lists(st.one_of(st.integers(1, 2**32 - 1), st.binary(max_size=30)), max_size=5))
+def test_the_number_is_that_of_the_last_fragment_whatever_lies_between(items):
+    boxes = [fragment(item) if isinstance(item, int) else box(b"free", item) for item in items]
+    numbers = [item for item in items if isinstance(item, int)]
+    assert last_sequence(b"".join(boxes)) == (numbers[-1] if numbers else None)
+    if boxes and numbers:
+        assert last_sequence(b"".join(boxes)[:-1]) is None
+
+
 @given(st.binary(max_size=200))
 def test_what_is_no_fragment_has_no_number(data):
     last_sequence(data)
