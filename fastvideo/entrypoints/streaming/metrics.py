@@ -40,6 +40,12 @@ class Metrics:
             registry=registry,
         )
         self.sent_bytes = Counter("fastvideo_sent_bytes", "Bytes sent to clients.", ["kind"], registry=registry)
+        self.recordings = Counter(
+            "fastvideo_recordings_cut_short",
+            "Recordings that ended before their session.",
+            ["reason"],
+            registry=registry,
+        )
         self.errors = Counter("fastvideo_errors", "Error messages sent.", ["code"], registry=registry)
 
     def exposition(self) -> bytes:

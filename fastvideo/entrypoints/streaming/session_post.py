@@ -129,6 +129,7 @@ class SessionPost:
 
     def _recording_ended(self, reason: RecordingReason) -> None:
         self.recorder = None
+        self._metrics.recordings.labels(reason).inc()
         self.log("recording_ended", reason=reason)
         self.put_now(RecordingStatus(state="ended", reason=reason))
 

@@ -44,6 +44,11 @@ class Recorded:
             await self.stage.over()
         return client, client.of("queue_status")[0]["session_id"]
 
+    def written_s(self, recording_id: str) -> float:
+        """How much of it is on the disk."""
+        info = self.recordings.get(recording_id)
+        return 0.0 if info is None else float(info.duration_s)
+
     async def ended(self, recording_id: str) -> dict[str, Any]:
         """Its description, once it has ended."""
         async with asyncio.timeout(20):
@@ -137,14 +142,14 @@ async def test_a_recording_can_be_watched_while_it_grows(
 ) -> None:
     server = recorded()
     client, recording_id = await server.session("one", stop=False)
-    await fakes.until(lambda: server.recordings.get(recording_id).duration_s >= 1)
+    await fakes.until(lambda: server.written_s(recording_id) == 1)
     path = f"/v1/sessions/{recording_id}/recording.mp4"
     first = await server.http.get(path, headers={"range": "bytes=0-"})
     assert (first.status_code, len(played(first.content))) == (206, 8)
     assert (await server.http.get(f"/v1/sessions/{recording_id}")).json()["state"] == "recording"
     client.say("segment_prompt_source", prompt="two")
     await client.hears("ltx2_segment_complete", 2)
-    await fakes.until(lambda: server.recordings.get(recording_id).duration_s >= 2)
+    await fakes.until(lambda: server.written_s(recording_id) == 2)
     size = len(first.content)
     rest = await server.http.get(path, headers={"range": f"bytes={size}-"})
     assert rest.headers["content-range"] == f"bytes {size}-{size + len(rest.content) - 1}/{size + len(rest.content)}"
@@ -175,10 +180,11 @@ async def test_the_session_goes_on_when_its_recording_ends(
 
 
 async def test_a_full_disk_ends_the_recording_and_never_the_stream(
-    recorded: Callable[..., Recorded], monkeypatch: pytest.MonkeyPatch
+    recorded: Callable[..., Recorded], fakes: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = recorded()
     client, recording_id = await server.session("one", stop=False)
+    await fakes.until(lambda: server.written_s(recording_id) == 1)
 
     def full(*arguments: Any) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -189,6 +195,7 @@ async def test_a_full_disk_ends_the_recording_and_never_the_stream(
         await client.hears("recording_status", 2)
     await client.hears("ltx2_segment_complete", 2)
     assert client.of("recording_status")[1]["reason"] == "disk_full"
+    assert 'fastvideo_recordings_cut_short_total{reason="disk_full"} 1.0' in (await server.http.get("/metrics")).text
     assert (await server.ended(recording_id))["duration_s"] == 1.0
     assert client.closed is None
 
@@ -215,9 +222,11 @@ async def test_a_disk_that_hangs_ends_the_recording_and_holds_nothing_up(
 
 async def test_a_recording_that_is_removed_while_it_grows_is_gone_and_the_stream_goes_on(
     recorded: Callable[..., Recorded],
+    fakes: Any,
 ) -> None:
     server = recorded()
     client, recording_id = await server.session("one", stop=False)
+    await fakes.until(lambda: server.written_s(recording_id) == 1)
     assert (await server.http.delete(f"/v1/sessions/{recording_id}")).status_code == 204
     await client.hears("recording_status", 2)
     assert client.of("recording_status")[1]["reason"] == "deleted"
