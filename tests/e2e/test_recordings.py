@@ -135,7 +135,12 @@ async def sessions_until_it_is_killed(server: Any) -> None:
     readers = [asyncio.create_task(read(client)) for client in clients]
     await asyncio.to_thread(until, long_enough, 60)
     server.kill()
+    for reader in readers:
+        # Clients would wait for the server to be back.
+        reader.cancel()
     await asyncio.gather(*readers, return_exceptions=True)
+    for client in clients:
+        await client.close()
 
 
 @pytest.mark.browser
