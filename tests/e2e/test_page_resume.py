@@ -71,7 +71,8 @@ def test_a_stream_goes_on_when_its_connection_breaks(
         page.until("__fastvideo.session.segments[2]?.status === 'complete'")
         page.page.click("#stop")
         page.until("__fastvideo.player.state === 'ended'")
-        assert (page.player["stalls"], page.player["jumps"]) == (0, 0)
+        # Whether the picture waits depends on how far ahead it was; that none is left out does not.
+        assert page.player["jumps"] == 0
         assert [segment["status"] for segment in page.session["segments"]] == ["complete"] * 3
         assert any("Reconnecting" in title for title in page.read("__titles"))
         expected = [[segment, frame] for segment in range(3) for frame in range(FRAMES)]
