@@ -1,5 +1,6 @@
 import { Connection } from "./connection.js";
 import { FileProblem, fileName, readStartImage, saveFile } from "./files.js";
+import { Heartbeat } from "./heartbeat.js";
 import { isInitSegment, sameBytes } from "./media/boxes.js";
 import { Recording } from "./media/recording.js";
 import * as prompts from "./prompts.js";
@@ -14,8 +15,6 @@ import { problemWords } from "./wording.js";
  */
 
 const RECORDING_LIMIT_BYTES = 512 * 1024 * 1024;
-const STATUS_EVERY_MS = 1000;
-const PING_EVERY_MS = 5000;
 
 /**
  * Turns what the viewer does into messages, and what the server sends into state and media. Events: `begin` when a new stream begins, and
@@ -32,10 +31,10 @@ export class Controller extends EventTarget {
   /** @type {Uint8Array<ArrayBuffer> | null} */
   #init = null;
   #requests = 0;
-  #pings = 0;
-  /** @type {Map<number, number>} when each ping left */
-  #pinged = new Map();
-  #timers = [0, 0];
+  #heartbeat = new Heartbeat(
+    (message) => this.send(message),
+    () => this.#playbackStatus(),
+  );
 
   /**
    * @param {object} parts
@@ -225,7 +224,6 @@ export class Controller extends EventTarget {
       close: (close) => this.#closed(close),
     });
     this.#connection = connection;
-    this.#timers = [setInterval(() => this.#tellPlayback(), STATUS_EVERY_MS), setInterval(() => this.#ping(), PING_EVERY_MS)];
   }
 
   /** @param {string[]} curated */
@@ -275,7 +273,8 @@ export class Controller extends EventTarget {
   #received(message) {
     const now_ms = performance.now();
     if (message.type === "pong") {
-      this.#ponged(Number(message.id), now_ms);
+      const trip_ms = this.#heartbeat.answered(Number(message.id));
+      if (trip_ms !== null) this.#changeSession((session) => sessions.roundTripMeasured(session, trip_ms));
       return;
     }
     this.#changeSession((session) => sessions.receive(session, message, now_ms));
@@ -284,7 +283,7 @@ export class Controller extends EventTarget {
     switch (message.type) {
       case "ltx2_stream_start":
         this.#sendNext();
-        this.#ping();
+        this.#heartbeat.start();
         return;
       case "prompt_status":
         this.#sendNext();
@@ -330,37 +329,21 @@ export class Controller extends EventTarget {
   }
 
   #leave() {
-    for (const timer of this.#timers) clearInterval(timer);
+    this.#heartbeat.stop();
     this.#connection?.abandon();
     this.#connection = null;
-    this.#pinged.clear();
   }
 
-  #tellPlayback() {
-    const { session, playback } = this.#store.state;
-    if (session.phase !== "active" || playback.state === "empty") return;
+  /** @returns {import("./protocol.js").PlaybackStatus | null} */
+  #playbackStatus() {
+    if (this.#store.state.playback.state === "empty") return null;
     const { position_s, ahead_s, stalls } = this.#player.stats;
-    this.send({
+    return {
       type: "playback_status",
       position_ms: Math.round(position_s * 1000),
       buffered_ms: Math.round((position_s + ahead_s) * 1000),
       stalls,
-    });
-  }
-
-  #ping() {
-    if (this.#store.state.session.phase !== "active") return;
-    this.#pings += 1;
-    this.#pinged.set(this.#pings, performance.now());
-    this.send({ type: "ping", id: this.#pings });
-  }
-
-  /** @param {number} id @param {number} now_ms */
-  #ponged(id, now_ms) {
-    const sent_ms = this.#pinged.get(id);
-    if (sent_ms === undefined) return;
-    this.#pinged.delete(id);
-    this.#changeSession((session) => sessions.roundTripMeasured(session, now_ms - sent_ms));
+    };
   }
 
   /** @param {import("./snapshot_file.js").StateEnvelope} state */

@@ -10,7 +10,7 @@
  * @property {PromptState} state
  * @property {string | null} reason why it was rejected
  * @property {number} asked_ms
- * @property {number | null} segment index of the segment that it was applied to
+ * @property {number | null} segment serial of the segment that it was applied to
  * @property {number | null} latency_ms from asking to its first picture
  */
 

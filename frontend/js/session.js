@@ -1,32 +1,15 @@
 import * as prompts from "./prompts.js";
+import { dropped, isDropped } from "./segments.js";
 
 /**
  * What is known about the session, as plain data, and how each message and each action of the viewer changes it. No sockets, no clock:
  * `now_ms` comes in. Every function returns a new session, or the same one when nothing changed.
  *
  * @typedef {import("./protocol.js").ServerMessage} ServerMessage
- * @typedef {import("./protocol.js").PromptSource} PromptSource
  *
  * @typedef {"idle" | "connecting" | "queued" | "starting" | "active" | "ended"} Phase
  *
- * @typedef {"generating" | "receiving" | "complete" | "cancelled" | "failed"} SegmentStatus
- * @typedef {object} Segment
- * @property {number} index
- * @property {string} prompt
- * @property {import("./protocol.js").PromptEnhancement | null} enhancement what a language model made of its prompt, when one was asked
- * @property {string} original the words before a language model made the prompt of them
- * @property {PromptSource} source
- * @property {SegmentStatus} status
- * @property {number} step
- * @property {number} total_steps
- * @property {string} stage
- * @property {number} started_ms
- * @property {number} start_s where it lies on the timeline
- * @property {number} duration_s expected until it is known
- * @property {boolean} measured start and duration are what was coded
- * @property {number | null} generation_ms
- * @property {string | null} requestId of the prompt that asked for it
- *
+ * @typedef {import("./segments.js").Segment} Segment
  * @typedef {import("./prompts.js").Prompt} Prompt
  *
  * @typedef {object} Ending
@@ -122,24 +105,6 @@ export function isExpecting(session) {
   return !session.paused && session.prompts.some(prompts.isWaiting);
 }
 
-/**
- * Seconds of video made per second of generation, over the newest segments.
- * @param {Session} session
- * @param {number} [newest]
- * @returns {number | null}
- */
-export function speed(session, newest = 3) {
-  const done = session.segments.filter((segment) => segment.measured && segment.generation_ms).slice(-newest);
-  const generation_ms = done.reduce((sum, segment) => sum + (segment.generation_ms ?? 0), 0);
-  const duration_s = done.reduce((sum, segment) => sum + segment.duration_s, 0);
-  return generation_ms > 0 ? (duration_s * 1000) / generation_ms : null;
-}
-
-/** @param {Session} session @param {number} position_s @returns {Segment | undefined} */
-export function segmentAt(session, position_s) {
-  return session.segments.findLast((segment) => segment.duration_s > 0 && segment.start_s <= position_s + 0.001);
-}
-
 /** @param {Session} session @param {(list: Prompt[]) => Prompt[]} change @returns {Session} */
 export function promptsChanged(session, change) {
   const list = change(session.prompts);
@@ -154,7 +119,7 @@ export function promptsChanged(session, change) {
 export function pictureShown(session, position_s, now_ms) {
   const asked = session.prompts.findLast(({ state, latency_ms, segment }) => {
     if (state !== "applied" || latency_ms !== null) return false;
-    const shown = session.segments.find(({ index }) => index === segment);
+    const shown = session.segments.find(({ serial }) => serial === segment);
     return shown !== undefined && shown.status !== "generating" && shown.start_s <= position_s + 0.001;
   });
   if (!asked) return session;
@@ -218,9 +183,10 @@ function settle(session) {
     stopping: false,
     pausing: false,
     prompts: session.prompts.filter((prompt) => prompt.state === "rejected"),
-    segments: session.segments.map((segment) =>
-      segment.status === "generating" || segment.status === "receiving" ? { ...segment, status: "cancelled" } : segment,
-    ),
+    segments: session.segments.map((segment) => {
+      if (segment.status === "generating") return { ...segment, ...dropped("cancelled")(segment) };
+      return segment.status === "receiving" ? { ...segment, status: "cancelled" } : segment;
+    }),
   };
 }
 
@@ -289,7 +255,7 @@ export function receive(session, message, now_ms) {
       };
     case "segment_cancelled":
       return {
-        ...changeSegment(session, message.segment_idx, () => ({ status: "cancelled" })),
+        ...changeSegment(session, message.segment_idx, dropped("cancelled")),
         pausing: false,
         cancelling: false,
       };
@@ -335,6 +301,7 @@ function segmentStarted(session, message, now_ms) {
   const last = session.segments.at(-1);
   /** @type {Segment} */
   const segment = {
+    serial: (last?.serial ?? 0) + 1,
     index: message.segment_idx,
     prompt: message.prompt,
     enhancement: message.enhancement ?? null,
@@ -351,10 +318,10 @@ function segmentStarted(session, message, now_ms) {
     generation_ms: null,
     requestId: session.applying,
   };
-  const before = session.segments.filter((one) => one.index !== segment.index);
+  const before = session.segments.filter((one) => one.index !== segment.index || isDropped(one));
   const started = { ...session, blocked: null, applying: null, segments: [...before, segment].slice(-MAX_SEGMENTS) };
   if (segment.requestId === null) return started;
-  return { ...started, prompts: prompts.changed(started.prompts, segment.requestId, { segment: segment.index }) };
+  return { ...started, prompts: prompts.changed(started.prompts, segment.requestId, { segment: segment.serial }) };
 }
 
 /**
@@ -364,10 +331,11 @@ function segmentStarted(session, message, now_ms) {
  * @returns {Session}
  */
 function changeSegment(session, index, change) {
-  if (!session.segments.some((segment) => segment.index === index)) return session;
+  const meant = session.segments.findLast((segment) => segment.index === index);
+  if (!meant) return session;
   return {
     ...session,
-    segments: session.segments.map((segment) => (segment.index === index ? { ...segment, ...change(segment) } : segment)),
+    segments: session.segments.map((segment) => (segment === meant ? { ...segment, ...change(segment) } : segment)),
   };
 }
 
@@ -381,7 +349,7 @@ function failed(session, message) {
   const unread = message.code === "invalid_message";
   const segmentFailed = running && (message.code ?? "internal_error") === "worker_failed";
   return {
-    ...(segmentFailed ? changeSegment(session, running.index, () => ({ status: "failed" })) : session),
+    ...(segmentFailed ? changeSegment(session, running.index, dropped("failed")) : session),
     problem: {
       code: message.code ?? "internal_error",
       reason: message.reason ?? "",

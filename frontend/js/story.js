@@ -5,7 +5,7 @@
  * @typedef {object} Scene
  * @property {string} id stays the same while the text changes
  * @property {string} text
- * @property {number | null} segment index of the newest segment that shows it
+ * @property {number | null} segment serial of the newest segment that shows it
  * @property {string | null} refused why the server did not take it
  *
  * @typedef {object} Story
@@ -145,16 +145,16 @@ export function sceneRefused(story, id, reason) {
  * @typedef {"next" | "pending" | "making" | "made" | "playing" | "played" | "skipped" | "refused"} SceneState
  * @param {Story} story
  * @param {number} index
- * @param {import("./session.js").Segment[]} segments
+ * @param {import("./segments.js").Segment[]} segments
  * @param {number} position_s of playback
- * @returns {{state: SceneState, segment: import("./session.js").Segment | null}} where a scene stands, and the segment it stands for
+ * @returns {{state: SceneState, segment: import("./segments.js").Segment | null}} where a scene stands, and the segment it stands for
  */
 export function sceneState(story, index, segments, position_s) {
   const scene = story.scenes[index];
   const none = { segment: null };
   if (scene.refused !== null) return { state: "refused", ...none };
   if (index >= story.taken) return { state: index === story.taken && story.playing ? "next" : "pending", ...none };
-  const segment = segments.find((one) => one.index === scene.segment);
+  const segment = segments.find((one) => one.serial === scene.segment);
   // Its segment was long ago; a scene without one was passed over.
   if (!segment) return { state: scene.segment === null ? "skipped" : "played", ...none };
   return { state: segmentState(segment, position_s), segment };
@@ -162,7 +162,7 @@ export function sceneState(story, index, segments, position_s) {
 
 /**
  * Where a segment stands for its viewer.
- * @param {import("./session.js").Segment} segment
+ * @param {import("./segments.js").Segment} segment
  * @param {number} position_s
  * @returns {Extract<SceneState, "making" | "made" | "playing" | "played" | "skipped">}
  */

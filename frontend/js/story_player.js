@@ -199,7 +199,7 @@ export class StoryPlayer {
     if (!segment) return;
     const id = segment.requestId === null ? null : (this.#asked.get(segment.requestId) ?? null);
     if (id === null && (segment.requestId !== null || segment.source !== "curated")) return;
-    this.#change((story) => stories.sceneTaken(story, { segment: segment.index, text: segment.original, id }));
+    this.#change((story) => stories.sceneTaken(story, { segment: segment.serial, text: segment.original, id }));
   }
 
   /** The scene that this page has to ask for now. @param {AppState} state @returns {stories.Scene | null} */

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import * as prompts from "../../frontend/js/prompts.js";
+import { segmentAt, speed } from "../../frontend/js/segments.js";
 import * as sessions from "../../frontend/js/session.js";
 
 const START = { type: "ltx2_stream_start", width: 832, height: 480, fps: 24, num_frames: 120 };
@@ -53,22 +54,22 @@ test("steps and media move the running segment on", () => {
 
 test("speed compares what was made with how long it took, over the newest segments", () => {
   const session = after(START, segment(0), coded(0, 0, 5000), done(0, 20000), ...[1, 2, 3].flatMap((i) => [segment(i), coded(i, i * 5000, 5000), done(i, 2500)]));
-  assert.equal(sessions.speed(session), 2);
-  assert.equal(sessions.speed(after(START)), null);
+  assert.equal(speed(session.segments), 2);
+  assert.equal(speed(after(START).segments), null);
 });
 
 test("the segment at a position is the one that plays there", () => {
   const session = after(START, segment(0), coded(0, 0, 5000), segment(1), coded(1, 5000, 5000));
-  assert.equal(sessions.segmentAt(session, 4.99)?.index, 0);
-  assert.equal(sessions.segmentAt(session, 5)?.index, 1);
-  assert.equal(sessions.segmentAt(after(START), 1), undefined);
+  assert.equal(segmentAt(session.segments, 4.99)?.index, 0);
+  assert.equal(segmentAt(session.segments, 5)?.index, 1);
+  assert.equal(segmentAt(after(START).segments, 1), undefined);
 });
 
 test("a prompt waits, is applied, and knows its segment and the time from asking to its picture", () => {
   let session = asking(after(START, segment(0), coded(0, 0, 5000), done(0, 1000)), "p1", 1000);
   assert.equal(sessions.isExpecting(session), true);
   for (const message of [told("p1", "pending"), told("p1", "applied"), segment(1, "boat")]) session = sessions.receive(session, message, 0);
-  assert.deepEqual([session.prompts[0].state, session.prompts[0].segment, session.segments[1].requestId], ["applied", 1, "p1"]);
+  assert.deepEqual([session.prompts[0].state, session.prompts[0].segment, session.segments[1].requestId], ["applied", session.segments[1].serial, "p1"]);
   assert.equal(sessions.pictureShown(session, 5.5, 2000), session, "nothing of it has come yet");
   session = sessions.receive(session, { type: "media_init", segment_idx: 1, mime: "m", stream_id: "s" }, 0);
   assert.equal(sessions.pictureShown(session, 4.9, 2500), session);
@@ -109,6 +110,16 @@ test("a cancelled segment is marked and the session goes on", () => {
   assert.equal(session.segments[0].status, "cancelled");
   assert.equal(session.cancelling, false);
   assert.equal(session.phase, "active");
+});
+
+test("a segment that was dropped stays known beside the next one, which has its index", () => {
+  const cancelled = { type: "segment_cancelled", segment_idx: 0 };
+  const unseen = after(START, segment(0, "never seen"), cancelled, segment(0, "instead"), done(0, 100));
+  assert.deepEqual(unseen.segments.map((one) => [one.prompt, one.status, one.start_s]), [["never seen", "cancelled", 0], ["instead", "complete", 0]]);
+  const partly = after(START, segment(0), coded(0, 0, 1500), cancelled, segment(0, "instead"), coded(0, 1500, 5000));
+  assert.deepEqual(partly.segments.map((one) => [one.serial, one.start_s, one.duration_s]), [[1, 0, 1.5], [2, 1.5, 5]]);
+  const again = after(START, segment(0), segment(0));
+  assert.equal(again.segments.length, 1, "the same segment from another worker");
 });
 
 test("a worker's failure marks the running segment, another error does not", () => {

@@ -3,7 +3,7 @@ import { test } from "node:test";
 
 import * as stories from "../../frontend/js/story.js";
 
-const SEGMENT = { index: 0, status: "complete", start_s: 0, duration_s: 5 };
+const SEGMENT = { serial: 0, index: 0, status: "complete", start_s: 0, duration_s: 5 };
 const taken = (story, segment, text, id = null) => stories.sceneTaken(story, { segment, text, id });
 const texts = (story) => stories.textsOf(story).join(" ");
 const abcd = () => stories.newStory(["a", "b", "c", "d"]);

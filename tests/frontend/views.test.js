@@ -85,7 +85,7 @@ test("the window's title follows the state", () => {
 });
 
 test("segments that continue the same words by themselves are one take, which keeps its name while its beginning leaves", () => {
-  const of = (index, prompt, source) => ({ index, prompt, source });
+  const of = (index, prompt, source) => ({ serial: index, index, prompt, source, duration_s: 2 });
   const segments = [of(0, "a", "user"), of(1, "a", "auto_extension"), of(2, "a", "auto_extension"), of(3, "a", "user"), of(4, "b", "auto_extension")];
   const takes = (newest) => takesOf(segments, newest).map(({ key, segments: ones }) => [key, ...ones.map(({ index }) => index)]);
   assert.deepEqual(takes(9), [["0", 0, 1, 2], ["3", 3], ["4", 4]]);

@@ -1,6 +1,7 @@
 import { byId, setText } from "../dom.js";
 import { counted, milliseconds, secondsShort, times } from "../format.js";
-import { isOpen, speed } from "../session.js";
+import { speed } from "../segments.js";
+import { isOpen } from "../session.js";
 
 /** One sample a second; the curve shows the last minute. */
 const SAMPLES = 60;
@@ -66,7 +67,7 @@ export function showHealth(store, player) {
   store.watch(
     (state) => state.session,
     (session) => {
-      const factor = speed(session);
+      const factor = speed(session.segments);
       const latency_ms = session.latency_ms ?? session.firstFrame_ms;
       figure("figure-latency", latency_ms === null ? "–" : milliseconds(latency_ms));
       figure("figure-speed", factor === null ? "–" : times(factor), factor === null ? "" : factor >= 1 ? "good" : "warn");

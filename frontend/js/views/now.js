@@ -89,9 +89,10 @@ export function showNow(store, controller) {
     },
   );
   store.watch(
-    (state) => runningSegment(state.session)?.index,
-    (index, state) => {
-      if (index !== undefined) setText(announcer, `Making segment ${index + 1}: ${runningSegment(state.session)?.prompt}`);
+    (state) => runningSegment(state.session)?.serial,
+    (_, state) => {
+      const running = runningSegment(state.session);
+      if (running) setText(announcer, `Making segment ${running.index + 1}: ${running.prompt}`);
     },
   );
   store.watch(

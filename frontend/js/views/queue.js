@@ -23,7 +23,7 @@ export function queueFacts({ session, playback }) {
     if (prompt.source !== "user") continue;
     const fixed = { text: prompt.text, movable: false, editable: false, removable: false };
     if (prompt.state === "applied") {
-      const segment = session.segments.find(({ index }) => index === prompt.segment);
+      const segment = session.segments.find(({ serial }) => serial === prompt.segment);
       const state = segment ? segmentState(segment, playback.position_s) : "making";
       if (state === "played" || state === "skipped") continue;
       shown.push({ prompt, facts: { ...fixed, ...shownWords(state, segment, playback.position_s) } });
@@ -41,7 +41,7 @@ export function queueFacts({ session, playback }) {
 
 /**
  * @param {import("../story.js").SceneState} state
- * @param {import("../session.js").Segment | null | undefined} segment
+ * @param {import("../segments.js").Segment | null | undefined} segment
  * @param {number} position_s
  * @returns {Pick<SceneFacts, "state" | "mark" | "words">} of a prompt that has its segment
  */

@@ -2,7 +2,8 @@ import { byId, el, icon, setFlag, setText } from "../dom.js";
 import { wait } from "../format.js";
 import { onEachFrame } from "../media/frames.js";
 import { isWaiting } from "../prompts.js";
-import { runningSegment, segmentAt } from "../session.js";
+import { segmentAt } from "../segments.js";
+import { runningSegment } from "../session.js";
 import { blockedWords, endingWords, stageWords } from "../wording.js";
 
 /**
@@ -157,7 +158,7 @@ export function showStage(store, controller, story, player) {
     },
   );
   store.watch(
-    (state) => (state.playback.end_s > 0 ? segmentAt(state.session, state.playback.position_s)?.index : undefined),
+    (state) => (state.playback.end_s > 0 ? segmentAt(state.session.segments, state.playback.position_s)?.index : undefined),
     (index) => {
       segmentBadge.hidden = index === undefined;
       if (index !== undefined) setText(segmentBadge, `Segment ${index + 1}`);

@@ -2,13 +2,13 @@ import { byId, drawList, el, icon, setAttribute, setFlag, setText } from "../dom
 import { clock, secondsShort, times } from "../format.js";
 import { onEachFrame } from "../media/frames.js";
 import { isWaiting } from "../prompts.js";
-import { segmentAt } from "../session.js";
+import { segmentAt } from "../segments.js";
 import { toCome } from "../story.js";
 import { sourceWords } from "../wording.js";
 
 /**
  * @typedef {import("../state.js").AppState} AppState
- * @typedef {import("../session.js").Segment} Segment
+ * @typedef {import("../segments.js").Segment} Segment
  * @typedef {{key: string, prompt: string, source: Segment["source"], segments: Segment[]}} Take segments of one prompt
  */
 
@@ -35,9 +35,10 @@ export function takesOf(segments, newest = SHOWN) {
   /** @type {Take[]} */
   const takes = [];
   for (const segment of segments) {
+    if (segment.duration_s === 0) continue;
     const last = takes.at(-1);
     if (last && segment.source === "auto_extension" && segment.prompt === last.prompt) last.segments.push(segment);
-    else takes.push({ key: String(segment.index), prompt: segment.prompt, source: segment.source, segments: [segment] });
+    else takes.push({ key: String(segment.serial), prompt: segment.prompt, source: segment.source, segments: [segment] });
   }
   // Cut only now, so that a take keeps its key, and with it its pictures, while its first segments leave.
   const shown = new Set(segments.slice(-newest));
@@ -137,13 +138,13 @@ class TakeRow {
     this.element = el("li", { class: "take" }, this.list, el("p", { class: "take__label" }, icon(ICONS[source] ?? "user"), this.#words));
   }
 
-  /** @param {Take} take @param {(index: number) => void} seek */
+  /** @param {Take} take @param {(serial: number) => void} seek */
   draw({ prompt, segments }, seek) {
     setText(this.#words, prompt);
     setAttribute(this.#words, "title", prompt);
     drawList(this.list, this.blocks, segments, {
-      key: ({ index }) => String(index),
-      create: ({ index }) => new Block(() => seek(index)),
+      key: ({ serial }) => String(serial),
+      create: ({ serial }) => new Block(() => seek(serial)),
       draw: (block, segment) => block.draw(segment),
     });
   }
@@ -170,9 +171,9 @@ export function showTimeline(store, player) {
     scroller.addEventListener(event, () => (scrolled_ms = performance.now()), { passive: true });
   }
 
-  /** @param {number} index */
-  const seek = (index) => {
-    const segment = store.state.session.segments.find((one) => one.index === index);
+  /** @param {number} serial */
+  const seek = (serial) => {
+    const segment = store.state.session.segments.find((one) => one.serial === serial);
     if (segment) player.seek(segment.start_s + 0.01);
   };
 
@@ -186,7 +187,7 @@ export function showTimeline(store, player) {
       });
       const before = blocks.size;
       blocks.clear();
-      for (const row of takes.values()) for (const [index, block] of row.blocks) blocks.set(Number(index), block);
+      for (const row of takes.values()) for (const [serial, block] of row.blocks) blocks.set(Number(serial), block);
       if (blocks.size > before && performance.now() - scrolled_ms > FOLLOW_AFTER_MS) scroller.scrollLeft = scroller.scrollWidth;
     },
   );
@@ -202,16 +203,16 @@ export function showTimeline(store, player) {
   store.watch(
     (state) => state.playback,
     ({ start_s, end_s }, { session }) => {
-      for (const { index, start_s: from_s, duration_s } of session.segments) {
-        blocks.get(index)?.allow(end_s > 0 && from_s + duration_s > start_s + 0.1 && from_s < end_s - 0.05);
+      for (const { serial, start_s: from_s, duration_s } of session.segments) {
+        blocks.get(serial)?.allow(end_s > 0 && from_s + duration_s > start_s + 0.1 && from_s < end_s - 0.05);
       }
     },
   );
 
   /** @param {number} position_s */
   const follow = (position_s) => {
-    const segment = segmentAt(store.state.session, position_s);
-    const block = segment && blocks.get(segment.index);
+    const segment = segmentAt(store.state.session.segments, position_s);
+    const block = segment && blocks.get(segment.serial);
     playhead.hidden = !block;
     if (!segment || !block) return;
     const part = Math.min(1, Math.max(0, (position_s - segment.start_s) / segment.duration_s));

@@ -23,7 +23,7 @@ export function whisperOf(before, after) {
   }
   const newest = after.segments.at(-1);
   const failure = newest?.enhancement?.applied === false ? newest.enhancement.reason : null;
-  if (newest && failure && newest.index !== before.segments.at(-1)?.index) {
+  if (newest && failure && newest.serial !== before.segments.at(-1)?.serial) {
     return { text: `Made from the words as they are. ${failureWords(failure)}`, late: false };
   }
   return null;
