@@ -327,7 +327,18 @@ def test_a_file_that_is_no_snapshot_is_refused_before_anything_is_sent(
 def test_a_server_that_dies_leaves_what_was_seen_and_a_way_back(
     start_server: Callable[..., Any], open_page: Callable[..., Any]
 ) -> None:
-    server = start_server(*MOCK, "--steps", "2")
+    # The page tries to come back for as long as the server would wait for it.
+    serve = (
+        "-m",
+        "fastvideo.entrypoints.cli.main",
+        "serve",
+        "--config",
+        "configs/serve_mock.yaml",
+        "--server.port",
+        "0",
+    )
+    short = ("--default_request.sampling.num_frames", "24", "--streaming.resume.grace_seconds", "1")
+    server = start_server(*serve, *short)
     page = open_page(server.url)
     page.say("before the crash")
     page.until("__fastvideo.session.segments[0]?.status === 'complete'")
