@@ -164,20 +164,16 @@ def _open_stores(
 ) -> tuple[SessionStore, BlobStore, Callable[[], None]]:
     """The two stores, and what closes those of them that are ours."""
     config = streaming.stores
-    if config.ttl_seconds <= streaming.session_timeout_seconds:
-        raise ConfigValidationError(
-            "streaming.stores.ttl_seconds",
-            f"expected more than streaming.session_timeout_seconds ({streaming.session_timeout_seconds}), so that no"
-            f" session outlives its state, got {config.ttl_seconds:g}",
-        )
+    # No session outlives its state, however long it may be idle.
+    ttl_s = max(config.ttl_seconds, 2.0 * streaming.session_timeout_seconds)
     if given is None:
-        stores = open_stores(config.sessions, config.blobs, ttl_s=config.ttl_seconds)
+        stores = open_stores(config.sessions, config.blobs, ttl_s=ttl_s)
         return stores.sessions, stores.blobs, stores.close
     if config.sessions != "memory:":
         raise ConfigValidationError(
             "streaming.stores.sessions", "a session store was passed to the server as well; choose one of them"
         )
-    blobs = open_blobs(config.blobs, ttl_s=config.ttl_seconds)
+    blobs = open_blobs(config.blobs, ttl_s=ttl_s)
     return given, blobs, blobs.close
 
 

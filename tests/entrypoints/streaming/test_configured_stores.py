@@ -162,10 +162,11 @@ def test_the_configured_stores_are_the_servers(fakes, tmp_path: Path) -> None:
     assert server.pool.session_store is server.session_store
 
 
-def test_a_time_to_live_that_sessions_would_outlive_is_refused(fakes) -> None:
-    config = fakes.config(session_timeout_seconds=300, stores=StoresConfig(ttl_seconds=300.0))
-    with pytest.raises(ConfigValidationError, match=r"streaming.stores.ttl_seconds: expected more than .* \(300\)"):
-        build_app(config, fakes.StepGenerator())
+def test_a_time_to_live_that_sessions_would_outlive_is_longer(fakes) -> None:
+    for ttl_s, expected_s in ((100.0, 600.0), (5000.0, 5000.0)):
+        config = fakes.config(session_timeout_seconds=300, stores=StoresConfig(ttl_seconds=ttl_s))
+        server = build_app(config, fakes.StepGenerator()).state.server_state
+        assert server.session_store._ttl_s == server.blob_store._ttl_s == expected_s
 
 
 def test_a_session_store_is_either_passed_or_configured(fakes, tmp_path: Path) -> None:
