@@ -36,9 +36,10 @@ class ReplayLoad:
         return self.turn_s / self.fragments
 
     def fragment(self) -> bytes:
-        """One fragment of the load's rate: a ``moof`` and an ``mdat`` that does not compress."""
+        """One fragment of the load's rate: a ``moof`` without a number, and an ``mdat`` that does not compress."""
         size_bytes = round(self.megabit_s * 1e6 / 8 * FRAGMENT_S)
-        return box(b"moof", bytes(_MOOF_BYTES)) + box(b"mdat", random.Random(0).randbytes(size_bytes))
+        moof = box(b"moof", box(b"mfhd", bytes(8)) + box(b"free", bytes(_MOOF_BYTES)))
+        return moof + box(b"mdat", random.Random(0).randbytes(size_bytes))
 
     def to_json(self) -> str:
         """For the command line of a server."""

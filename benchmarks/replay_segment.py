@@ -22,13 +22,17 @@ from fastvideo.media.boxes import box
 
 _MIME = 'video/mp4; codecs="avc1.42c01f"'
 _STAMP = struct.Struct("<d")
-# In the first box, behind its size and type.
-_STAMP_AT = 8
+_NUMBER = struct.Struct(">I")
+# In the first box: the number is the second half of its ``mfhd``, the stamp the begin of its ``free``.
+_NUMBER_AT = 20
+_STAMP_AT = 32
 
 
-def stamped(fragment: bytes) -> bytes:
-    """A copy of a fragment, as a coder would give, with the time of now (monotonic, the same in all processes)."""
+def stamped(fragment: bytes, sequence: int = 0) -> bytes:
+    """A copy of a fragment, as a coder would give, with its number and the time of now (monotonic, the same in all
+    processes)."""
     data = bytearray(fragment)
+    _NUMBER.pack_into(data, _NUMBER_AT, sequence)
     _STAMP.pack_into(data, _STAMP_AT, time.monotonic())
     return bytes(data)
 
@@ -50,7 +54,7 @@ def replay_segment(
     first, base_ms = job.cursor.sequence, job.segment_idx * load.segment_s * 1000
     for index in range(load.fragments):
         pts_ms = base_ms + index * FRAGMENT_S * 1000
-        yield SegmentFragment(stamped(fragment), first + index, pts_ms, FRAGMENT_S * 1000)
+        yield SegmentFragment(stamped(fragment, first + index), first + index, pts_ms, FRAGMENT_S * 1000)
         if cancel.wait(max(0.0, began_s + (index + 1) * load.spacing_s - time.monotonic())):
             cancel.raise_if_cancelled()
     yield SegmentDone(

@@ -70,6 +70,7 @@ export function setAttribute(element, name, value) {
  * @param {(view: V, item: T, index: number) => void} parts.draw
  */
 export function drawList(list, drawn, items, { key, create, draw }) {
+  const focused = list.contains(document.activeElement) ? document.activeElement : null;
   const keys = new Set(items.map(key));
   for (const [one, view] of drawn) {
     if (keys.has(one)) continue;
@@ -83,6 +84,8 @@ export function drawList(list, drawn, items, { key, create, draw }) {
     if (there !== view.element) list.insertBefore(view.element, there);
     draw(view, item, index);
   });
+  // What is put elsewhere loses the focus; before the next key it is back.
+  if (focused instanceof HTMLElement && focused !== document.activeElement) focused.focus({ preventScroll: true });
 }
 
 /** @param {Element} element @param {string} name @param {boolean} on */

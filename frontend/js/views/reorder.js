@@ -19,10 +19,7 @@ export function reorderable(list, scroller, move) {
     if (!item || step === 0) return;
     event.preventDefault();
     const to = [...list.children].indexOf(item) + step;
-    if (list.children[to]?.hasAttribute("data-movable")) {
-      move(item, to);
-      requestAnimationFrame(() => gripOf(item)?.focus());
-    }
+    if (list.children[to]?.hasAttribute("data-movable")) move(item, to);
   });
 
   list.addEventListener("pointerdown", (event) => {
