@@ -14,7 +14,8 @@ import sys
 import numpy as np
 from numpy.typing import NDArray
 
-RING_BYTES = 64 << 20
+# A frame of 3840x2160, and little enough to stay near the processor: the same memory is written again and again.
+RING_BYTES = 32 << 20
 
 
 class RingMemory:

@@ -118,7 +118,7 @@ def held_views(pool: Any) -> int:
     return int(pool._fleet._workers[0].link._ring.held_views)
 
 
-@pytest.mark.parametrize("ring_bytes", [RING_BYTES, FRAME_BYTES, FRAME_BYTES - 1, 64 << 20])
+@pytest.mark.parametrize("ring_bytes", [RING_BYTES, FRAME_BYTES, FRAME_BYTES - 1, 32 << 20])
 async def test_a_result_out_of_a_process_is_bit_for_bit_that_of_the_pool_in_this_one(fakes, ring_bytes) -> None:
     async with pool_of(Launch(), ring_bytes=ring_bytes) as pool:
         for prompt in ("a red circle", "a blue square"):
