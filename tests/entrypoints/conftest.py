@@ -11,6 +11,6 @@ from benchmarks.redis_server import RedisServer
 
 @pytest.fixture(scope="module")
 def redis_server() -> Iterator[RedisServer]:
-    """One for all tests of a file, since some files count processes; each test uses a prefix of its own, and none stops it."""
+    """One for all tests of a file, since other files count processes; each test has its prefix, and none stops it."""
     with RedisServer() as server:
         yield server
