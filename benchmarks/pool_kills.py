@@ -258,6 +258,8 @@ async def _kills(moments: int, pace: Pace) -> Findings:
             group.create_task(killer.kill(moments, viewers))
         for name in names:
             await pool.release(name)
+        # A worker says that it is free a moment after its segment is whole.
+        await comes_true(lambda: not leaked_slots(pool), _SETTLED_S)
         findings.leaks["slots"] = leaked_slots(pool)
         running = await _left(warm)
     end = await _left(before)
