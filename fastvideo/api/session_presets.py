@@ -8,12 +8,13 @@ from typing import Any
 
 from fastvideo.api.errors import ConfigValidationError
 from fastvideo.api.parser import load_raw_config, parse_config
-from fastvideo.api.schema import GenerationRequest, _Strict
+from fastvideo.api.schema import GenerationRequest
+from fastvideo.api.strict_config import StrictConfig
 from fastvideo.resources import session_presets_dir
 
 
 @dataclass
-class SessionToggles(_Strict):
+class SessionToggles(StrictConfig):
     """The switches of the opening message that a preset turns on."""
 
     auto_extension: bool = False
@@ -22,7 +23,7 @@ class SessionToggles(_Strict):
 
 
 @dataclass
-class SessionPreset(_Strict):
+class SessionPreset(StrictConfig):
     """``sampling`` holds fields of SamplingConfig, only those that the preset sets; ``prompts`` is the story in order;
     ``name`` is the file's stem."""
 
