@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from types import ModuleType
 
 import pytest
 import torch
 from torch import nn
 
+import benchmarks.diffusers_names
+
 Randomise = Callable[[nn.Module, int], None]
 
 
 @pytest.fixture(scope="session")
 def diffusers_names() -> ModuleType:
-    """The module ``diffusers_names.py`` beside this file (importmode=importlib knows no sibling imports)."""
-    path = Path(__file__).with_name("diffusers_names.py")
-    spec = importlib.util.spec_from_file_location("parity_diffusers_names", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    """Tensor names of the official checkpoints in diffusers' words."""
+    return benchmarks.diffusers_names
 
 
 @pytest.fixture

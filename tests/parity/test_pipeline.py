@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import replace
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
-import diffusers
 import numpy as np
 import pytest
 import torch
-from diffusers.pipelines.ltx2 import connectors as diffusers_connectors
 from diffusers.pipelines.ltx2.latent_upsampler import LTX2LatentUpsamplerModel
 from diffusers.pipelines.ltx2.pipeline_ltx2_condition import LTX2ConditionPipeline, LTX2VideoCondition
-from diffusers.pipelines.ltx2.vocoder import LTX2Vocoder, LTX2VocoderWithBWE
 from torch import Tensor
 
+from benchmarks.diffusers_pipeline import diffusers_pipeline, load
 from fastvideo.api.results import VideoPartialEvent
 from fastvideo.api.schema import GenerationRequest, ReferenceConfig, SamplingConfig
 from fastvideo.models.ltx2.loader import UPSAMPLER_FOLDER, LTX2Components, load_components
 from fastvideo.models.ltx2.tiny import UPSAMPLER_NAME, write_tiny_checkpoint
-from fastvideo.models.ltx2.waveform_generator import GeneratorConfig
 from fastvideo.pipelines.basic.ltx2.batch import LTX2Batch
 from fastvideo.pipelines.basic.ltx2.guidance import Guidance, StreamGuidance
 from fastvideo.pipelines.basic.ltx2.pipeline import LTX2Pipeline
@@ -33,29 +29,6 @@ from fastvideo.pipelines.basic.ltx2.stages.tokens import tokens_to_audio, tokens
 
 HEIGHT, WIDTH, FRAMES, FPS, STEPS, SEED = 64, 96, 17, 24, 5, 3
 PROMPT = "A heron lifts off a still lake; wings beat, water drips."
-# One decoder layout each; widths are those of the tiny checkpoint.
-VAE_OPTIONS = {
-    "2.0": {
-        "decoder_block_out_channels": (16, 32, 64),
-        "decoder_layers_per_block": (1,) * 4,
-        "decoder_inject_noise": (False,) * 4,
-        "upsample_type": ("spatiotemporal",) * 3,
-        "upsample_residual": (True,) * 3,
-        "upsample_factor": (2, 2, 2),
-        "decoder_spatio_temporal_scaling": (True,) * 3,
-        "decoder_spatial_padding_mode": "reflect",
-    },
-    "2.3": {
-        "decoder_block_out_channels": (16, 32, 32, 64),
-        "decoder_layers_per_block": (1,) * 5,
-        "decoder_inject_noise": (False,) * 5,
-        "upsample_type": ("spatiotemporal", "spatiotemporal", "temporal", "spatial"),
-        "upsample_residual": (False,) * 4,
-        "upsample_factor": (2, 2, 1, 2),
-        "decoder_spatio_temporal_scaling": (True,) * 4,
-        "decoder_spatial_padding_mode": "zeros",
-    },
-}
 
 
 @pytest.fixture(scope="module", params=["2.0", "2.3"])
@@ -69,9 +42,7 @@ def components(version: str, tmp_path_factory: pytest.TempPathFactory) -> LTX2Co
     return load_components(file, upsampler_file=file.parent / UPSAMPLER_FOLDER / UPSAMPLER_NAME)
 
 
-def test_latents_frames_and_sound_are_those_of_diffusers(
-    version: str, components: LTX2Components, diffusers_names: ModuleType
-) -> None:
+def test_latents_frames_and_sound_are_those_of_diffusers(version: str, components: LTX2Components) -> None:
     pipeline = LTX2Pipeline(components, LTX2T2VConfig(vae_tiling=False))
     sampling = SamplingConfig(
         height=HEIGHT, width=WIDTH, num_frames=FRAMES, fps=FPS, num_inference_steps=STEPS, seed=SEED
@@ -89,7 +60,7 @@ def test_latents_frames_and_sound_are_those_of_diffusers(
     with torch.inference_mode():
         pixels = components.video_vae.decode(tokens_to_video(batch.video.latents, *grid))
 
-    oracle = oracle_pipeline(version, components, diffusers_names)
+    oracle = diffusers_pipeline(components)
     final: dict[str, Tensor] = {}
 
     def keep(_pipeline: Any, _step: int, _time: Any, values: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -146,9 +117,7 @@ GUIDANCE = {
 
 
 @pytest.mark.parametrize("guidance", GUIDANCE.values(), ids=GUIDANCE)
-def test_guided_latents_are_those_of_diffusers(
-    guidance: Guidance, version: str, components: LTX2Components, diffusers_names: ModuleType
-) -> None:
+def test_guided_latents_are_those_of_diffusers(guidance: Guidance, version: str, components: LTX2Components) -> None:
     steps, negative = 3, "blurred, silent"
     config = LTX2T2VConfig()
     pipeline = LTX2Pipeline(components, config, recipe=LTX2Recipe(guided=True))
@@ -164,7 +133,7 @@ def test_guided_latents_are_those_of_diffusers(
     video_noise, audio_noise = batch.video.latents.clone(), batch.audio.latents.clone()
     pipeline.denoise(batch, config)
 
-    oracle = oracle_pipeline(version, components, diffusers_names)
+    oracle = diffusers_pipeline(components)
     video, audio = oracle_latents(
         oracle,
         components,
@@ -188,7 +157,7 @@ def test_guided_latents_are_those_of_diffusers(
 
 @pytest.mark.parametrize("add_noise", [True, False])
 def test_two_stages_are_two_runs_of_diffusers_with_its_upsampler_and_our_noise_between_them(
-    add_noise: bool, version: str, components: LTX2Components, diffusers_names: ModuleType
+    add_noise: bool, version: str, components: LTX2Components
 ) -> None:
     assert components.upsampler is not None
     config = LTX2T2VConfig()
@@ -212,7 +181,7 @@ def test_two_stages_are_two_runs_of_diffusers_with_its_upsampler_and_our_noise_b
     assert batch.video is not None
     assert batch.audio is not None
 
-    oracle = oracle_pipeline(version, components, diffusers_names)
+    oracle = diffusers_pipeline(components)
     upsampler = LTX2LatentUpsamplerModel(
         mid_channels=32, num_blocks_per_stage=1, use_rational_resampler=version == "2.0"
     )
@@ -327,9 +296,9 @@ def conditioned_batch(pipeline: LTX2Pipeline, conditions: Conditions, config: LT
 
 @pytest.mark.parametrize("strengths", [(1.0, 1.0, 1.0), (0.75, 0.5, 0.25)], ids=["kept", "partly kept"])
 def test_images_and_clips_at_frames_start_as_in_diffusers(
-    strengths: tuple[float, ...], version: str, components: LTX2Components, diffusers_names: ModuleType
+    strengths: tuple[float, ...], components: LTX2Components
 ) -> None:
-    conditions = Conditions(components, oracle_pipeline(version, components, diffusers_names), strengths)
+    conditions = Conditions(components, diffusers_pipeline(components), strengths)
     pipeline = LTX2Pipeline(components, LTX2T2VConfig())
     batch = conditioned_batch(pipeline, conditions, LTX2T2VConfig())
     with torch.inference_mode():
@@ -352,10 +321,10 @@ def test_images_and_clips_at_frames_start_as_in_diffusers(
 
 
 def test_a_clip_with_images_at_frames_is_that_of_diffusers(
-    version: str, components: LTX2Components, diffusers_names: ModuleType, across_streams_as_diffusers: None
+    components: LTX2Components, across_streams_as_diffusers: None
 ) -> None:
     config = LTX2T2VConfig()
-    conditions = Conditions(components, oracle_pipeline(version, components, diffusers_names), (1.0, 1.0, 1.0))
+    conditions = Conditions(components, diffusers_pipeline(components), (1.0, 1.0, 1.0))
     pipeline = LTX2Pipeline(components, config)
     batch = conditioned_batch(pipeline, conditions, config)
     pipeline.denoise(batch, config)
@@ -436,152 +405,3 @@ def oracle_latents(
 def denormalised(components: LTX2Components, latents: Tensor) -> Tensor:
     """As diffusers takes audio latents of four axes: before its own normalisation."""
     return components.audio_vae.per_channel_statistics.denormalize(latents)
-
-
-def oracle_pipeline(version: str, components: LTX2Components, names: ModuleType) -> Any:
-    config = components.config
-    transformer_config = config.transformer
-    transformer = diffusers.LTX2VideoTransformer3DModel(
-        in_channels=transformer_config.in_channels,
-        out_channels=transformer_config.out_channels,
-        num_attention_heads=transformer_config.num_attention_heads,
-        attention_head_dim=transformer_config.attention_head_dim,
-        cross_attention_dim=transformer_config.cross_attention_dim,
-        gated_attn=transformer_config.apply_gated_attention,
-        cross_attn_mod=transformer_config.cross_attention_adaln,
-        audio_in_channels=transformer_config.audio_in_channels,
-        audio_out_channels=transformer_config.audio_out_channels,
-        audio_num_attention_heads=transformer_config.audio_num_attention_heads,
-        audio_attention_head_dim=transformer_config.audio_attention_head_dim,
-        audio_cross_attention_dim=transformer_config.audio_cross_attention_dim,
-        audio_gated_attn=transformer_config.apply_gated_attention,
-        audio_cross_attn_mod=transformer_config.cross_attention_adaln,
-        num_layers=transformer_config.num_layers,
-        caption_channels=transformer_config.caption_channels,
-        rope_double_precision=True,
-        cross_attn_timestep_scale_multiplier=1000,
-        rope_type="split",
-        use_prompt_embeddings=version == "2.0",
-        perturbed_attn=True,
-    )
-    load(transformer, names.renamed(components.transformer.state_dict(), names.transformer_name))
-    text = components.connectors.config
-    connectors = diffusers_connectors.LTX2TextConnectors(
-        caption_channels=text.caption_channels,
-        text_proj_in_factor=text.num_text_hidden_states,
-        video_connector_num_attention_heads=text.connector_num_attention_heads,
-        video_connector_attention_head_dim=text.connector_attention_head_dim,
-        video_connector_num_layers=text.connector_num_layers,
-        video_connector_num_learnable_registers=text.connector_num_learnable_registers,
-        video_gated_attn=text.connector_apply_gated_attention,
-        audio_connector_num_attention_heads=text.audio_connector_num_attention_heads,
-        audio_connector_attention_head_dim=text.audio_connector_attention_head_dim,
-        audio_connector_num_layers=text.connector_num_layers,
-        audio_connector_num_learnable_registers=text.connector_num_learnable_registers,
-        audio_gated_attn=text.connector_apply_gated_attention,
-        rope_type="split",
-        rope_double_precision=True,
-        per_modality_projections=version == "2.3",
-        video_hidden_dim=text.video_dim,
-        audio_hidden_dim=text.audio_dim,
-        proj_bias=version == "2.3",
-    )
-    load(connectors, names.renamed(components.connectors.state_dict(), names.connectors_name))
-    vae = diffusers.AutoencoderKLLTX2Video(
-        latent_channels=128,
-        decoder_causal=False,
-        spatial_compression_ratio=32,
-        temporal_compression_ratio=8,
-        block_out_channels=(16, 16, 16, 16),
-        layers_per_block=(1,) * 5,
-        **VAE_OPTIONS[version],
-    )
-    # Nothing is encoded here; diffusers' encoder begins wider than the tiny one.
-    load(
-        vae.decoder, {decoder_name(name): tensor for name, tensor in components.video_vae.decoder.state_dict().items()}
-    )
-    statistics = components.video_vae.per_channel_statistics
-    vae.latents_mean.copy_(statistics.get_buffer("mean-of-means"))
-    vae.latents_std.copy_(statistics.get_buffer("std-of-means"))
-    audio_config = config.audio_vae
-    audio_vae = diffusers.AutoencoderKLLTX2Audio(
-        base_channels=audio_config.base_channels,
-        output_channels=2,
-        ch_mult=audio_config.channel_multipliers,
-        num_res_blocks=audio_config.res_blocks,
-        in_channels=2,
-        latent_channels=8,
-        mel_bins=64,
-    )
-    # One statistic per token component; diffusers sizes its buffers by the width, which is the same in published files.
-    audio_vae.latents_mean = torch.zeros(128)
-    audio_vae.latents_std = torch.ones(128)
-    load(audio_vae, {audio_vae_name(name): tensor for name, tensor in components.audio_vae.state_dict().items()})
-    vocoder_config = config.vocoder
-    arguments = vocoder_arguments(vocoder_config.generator)
-    if vocoder_config.bandwidth_extension is None:
-        vocoder = LTX2Vocoder(**arguments)
-    else:
-        extension = vocoder_arguments(vocoder_config.bandwidth_extension.generator)
-        vocoder = LTX2VocoderWithBWE(**arguments, **{f"bwe_{key}": value for key, value in extension.items()})
-    load(vocoder, {vocoder_name(name): tensor for name, tensor in components.vocoder.state_dict().items()})
-    pipeline = diffusers.LTX2Pipeline(
-        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(),
-        vae=vae,
-        audio_vae=audio_vae,
-        text_encoder=components.text_encoder.model,
-        tokenizer=components.text_encoder._tokenizer,
-        connectors=connectors,
-        transformer=transformer,
-        vocoder=vocoder,
-    )
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline
-
-
-def load(module: torch.nn.Module, state: dict[str, Tensor]) -> None:
-    module.load_state_dict(state, strict=True)
-    module.eval()
-
-
-def decoder_name(name: str) -> str:
-    name = name.replace("res_blocks", "resnets")
-    if match := re.match(r"up_blocks\.(\d+)\.(.*)", name):
-        index, rest = int(match[1]), match[2]
-        inner = f"up_blocks.{(index - 1) // 2}.{'upsamplers.0.' if index % 2 else ''}" if index else "mid_block."
-        return f"{inner}{rest}"
-    return name
-
-
-def audio_vae_name(name: str) -> str:
-    statistics = {"mean-of-means": "latents_mean", "std-of-means": "latents_std"}
-    return statistics.get(name.rsplit(".", 1)[1], name)
-
-
-def vocoder_name(name: str) -> str:
-    for pattern, replacement in (
-        (r"\bups\b", "upsamplers"),
-        (r"\bresblocks\b", "resnets"),
-        (r"\bconv_pre\b", "conv_in"),
-        (r"\bconv_post\b", "conv_out"),
-        (r"\bact_post\b", "act_out"),
-        (r"\bdownsample\.lowpass\b", "downsample"),
-    ):
-        name = re.sub(pattern, replacement, name)
-    return name
-
-
-def vocoder_arguments(config: GeneratorConfig) -> dict[str, Any]:
-    return {
-        "in_channels": config.audio_channels * config.mel_bins,
-        "hidden_channels": config.initial_channels,
-        "out_channels": config.audio_channels,
-        "upsample_kernel_sizes": list(config.upsample_kernel_sizes),
-        "upsample_factors": list(config.upsample_rates),
-        "resnet_kernel_sizes": list(config.resblock_kernel_sizes),
-        "resnet_dilations": [list(row) for row in config.resblock_dilations],
-        "act_fn": config.activation,
-        "antialias": config.activation == "snakebeta",
-        "final_act_fn": None if config.final_activation == "none" else config.final_activation,
-        "final_bias": config.final_bias,
-    }
