@@ -28,10 +28,9 @@ from fastvideo.models.ltx2.loader import official_key, split_key
 from fastvideo.models.ltx2.rope import audio_positions, video_positions
 from fastvideo.models.ltx2.transformer import LTX2Transformer, LTX2TransformerConfig, ModalityInput
 from fastvideo.pipelines.basic.ltx2.segment_plan import SegmentPlan
-from fastvideo.pipelines.basic.ltx2.sigmas import distilled_sigmas
 from scripts.train_embedded.latents import SHARD_SAMPLES, SIZE_PX, STREAMS, read_pictures, read_sounds, shard_path
 from scripts.train_embedded.samples import CAPTIONS, plans
-from scripts.train_embedded.sizes import transformer_section
+from scripts.train_embedded.sizes import SIGMAS, transformer_section
 from scripts.train_embedded.snapshot import write_tensors
 from scripts.train_embedded.text import contexts_of, load_text
 from scripts.train_embedded.text_sizes import text_section
@@ -40,17 +39,14 @@ from scripts.train_embedded.world.lexicon import KINDS, MOTIONS
 from scripts.train_embedded.world.scene import Kind, Motion
 
 FILE_NAME = "transformer.safetensors"
-# What the preset of the embedded model takes. Trained on data alone, its later steps make nothing better: what they are
-# given at run time is what the earlier ones made, and not a mixture of noise and the right answer.
-SAMPLING_STEPS = 4
+# Trained on data alone, the later steps of sampling make nothing better: what they are given at run time is what the
+# earlier ones made, and not a mixture of noise and the right answer.
 DATA_SHARE = 0.4
 _SPATIAL_SCALE = 32
 # How many samples a run begins with, and after how many steps it has all of them: shards may still be in the making.
 _FIRST_SHARDS = 4
-# Sampling takes up to eight of the distilled levels, of which 0.42 is the lowest above 0: less is never asked for.
 # Pure noise is where a segment's content is decided.
 _PURE_NOISE_SHARE = 0.5
-_LOWEST_SIGMA = 0.4
 # Of first segments and of later ones, which are most of a stream, and harder: what is there has to be recognised first.
 _SHARES = (0.35, 0.65)
 # What takes longest to learn, by the words for it, and how much more often such samples are drawn: outlines with many
@@ -220,9 +216,9 @@ def initialise(model: LTX2Transformer, seed: int) -> None:
 
 
 def noise_levels(count: int, generator: torch.Generator) -> Tensor:
-    """Sigmas [count]: often 1, else evenly from the lowest that sampling visits."""
+    """Sigmas [count]: often 1, else evenly from the lowest above 0 that sampling visits."""
     pure = torch.rand(count, generator=generator) < _PURE_NOISE_SHARE
-    other = _LOWEST_SIGMA + (1 - _LOWEST_SIGMA) * torch.rand(count, generator=generator)
+    other = SIGMAS[-1] + (1 - SIGMAS[-1]) * torch.rand(count, generator=generator)
     return torch.where(pure, torch.ones(count), other)
 
 
@@ -327,14 +323,12 @@ def train_flow(
     start_from: Path | None = None,
     compiled: bool = False,
     silent: bool = False,
-    sampling_steps: int = SAMPLING_STEPS,
     data_share: float = DATA_SHARE,
 ) -> LTX2Transformer:
     """Trains from the last snapshot in ``folder`` and writes the transformer's tensors.
 
     ``silent`` trains on pictures alone, before there is a sound VAE; the same run can go on with sound.
-    The first ``data_share`` (0..1) of the run is on noisy data, the rest along the model's own way through a schedule
-    of ``sampling_steps`` steps.
+    The first ``data_share`` (0..1) of the run is on noisy data, the rest along the model's own steps.
     """
     text_encoder, connectors = load_text(folder)
     text_encoder.model.to(device)
@@ -349,11 +343,10 @@ def train_flow(
     share = batch_size // team.size
     store = Samples(folder, samples, model.config.audio_in_channels if silent else None)
     loss_of = partial(velocity_losses, run, audio_weight=0 if silent else _AUDIO_WEIGHT)
-    schedule = distilled_sigmas(sampling_steps)[:-1]
 
     def losses_at(step: int) -> dict[str, Tensor]:
         run.follow()
-        sigmas = None if step < data_share * plan.steps else schedule
+        sigmas = None if step < data_share * plan.steps else SIGMAS
         batch = store.batch(step, 2 * step / plan.steps, batch_size, plan.seed)
         generator = torch.Generator().manual_seed((plan.seed * 7_000_003 + step) * team.size + team.rank)
         parts = []
@@ -394,13 +387,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of weights, batches and noise (default 0)")
     parser.add_argument("--from", dest="start_from", type=Path, help="trained weights to begin with")
     parser.add_argument(
-        "--data-share", type=float, default=DATA_SHARE, help=f"of the run that is on noisy data (default {DATA_SHARE})"
-    )
-    parser.add_argument(
-        "--sampling-steps",
-        type=int,
-        default=SAMPLING_STEPS,
-        help=f"steps of the model's own that the rest is along (default {SAMPLING_STEPS})",
+        "--data-share",
+        type=float,
+        default=DATA_SHARE,
+        help=f"of the run that is on noisy data, before the model's own steps (default {DATA_SHARE})",
     )
     parser.add_argument("--silent", action="store_true", help="pictures alone; go on without this for sound")
     parser.add_argument("--compile", action="store_true", help="fuse operations: 2 minutes first, then faster steps")
@@ -418,7 +408,6 @@ def main() -> None:
         start_from=arguments.start_from,
         compiled=arguments.compile,
         silent=arguments.silent,
-        sampling_steps=arguments.sampling_steps,
         data_share=arguments.data_share,
     )
 

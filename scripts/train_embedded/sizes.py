@@ -6,6 +6,11 @@ from typing import Any
 
 from scripts.train_embedded.audio_sizes import LATENT_BINS, LATENT_CHANNELS
 
+# The noise levels of the model's steps. A caption of its world says all that there is to see, so a step has nothing to
+# choose, only to put right what the one before made of it: it has to see that, and at the large models' levels, which
+# are near 1, it would be buried in noise.
+SIGMAS = (1.0, 0.45, 0.3, 0.15)
+
 _RES: list[Any] = ["res_x", {"num_layers": 1}]
 
 # Resampling steps from pixels to latents with the widths after them. Patches of 8 px and two halvings of space make
@@ -88,5 +93,6 @@ def transformer_section(
         "av_ca_timestep_scale_multiplier": 1000.0,
         "norm_eps": 1e-6,
         "absolute_positions": True,
+        "sampling_sigmas": list(SIGMAS),
         **text,
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from fastvideo.api.errors import CheckpointError
@@ -63,6 +64,18 @@ class MetadataSection:
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
             raise self._wrong(key, "a number of at least 0", value)
         return float(value)
+
+    def noise_levels(self, key: str) -> tuple[float, ...]:
+        """A list of numbers that fall from 1 and stay above 0; may be empty, and is where there is none."""
+        value = self.values.get(key)
+        if value is None or value == []:
+            return ()
+        numbers = isinstance(value, list | tuple) and all(
+            isinstance(item, int | float) and not isinstance(item, bool) for item in value
+        )
+        if not numbers or value[0] != 1 or any(not a > b > 0 for a, b in pairwise(value)):
+            raise self._wrong(key, "numbers falling from 1, all above 0", value)
+        return tuple(map(float, value))
 
     def flag(self, key: str, default: bool) -> bool:
         """A boolean."""

@@ -44,6 +44,7 @@ class LTX2TransformerConfig:
     one for scale and shift, the other stream's sigma for the gate. "own" and "other" use that one for both.
     ``absolute_positions`` is ours: tokens know their places, where RoPE tells only how far apart two are. Large models
     find the borders of a clip by themselves; a small one spends half of its layers on that.
+    ``sampling_sigmas`` is ours: the noise levels of a distilled model's steps, where they are not the official list.
     """
 
     num_layers: int = 48
@@ -71,6 +72,7 @@ class LTX2TransformerConfig:
     norm_eps: float = 1e-6
     av_cross_timestep: CrossTimestep = "official"
     absolute_positions: bool = False
+    sampling_sigmas: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.caption_proj_before_connector:
@@ -125,6 +127,7 @@ class LTX2TransformerConfig:
             cross_attention_adaln=keys.flag("cross_attention_adaln", cls.cross_attention_adaln),
             norm_eps=keys.number("norm_eps", cls.norm_eps),
             absolute_positions=keys.flag("absolute_positions", cls.absolute_positions),
+            sampling_sigmas=keys.noise_levels("sampling_sigmas"),
         )
 
     @property

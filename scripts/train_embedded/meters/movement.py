@@ -11,7 +11,7 @@ from scripts.train_embedded.world.scene import Motion
 
 _MOVES = 0.08  # frame heights
 _GROWS = 1.2
-_SPINS_TURNS = 0.15
+_SPINS_TURNS = 0.08
 _JITTER = 0.02
 
 

@@ -20,6 +20,7 @@ def test_an_absent_or_null_key_gives_the_default() -> None:
         assert section.integer_lists("key", ((1,), (2,))) == ((1,), (2,))
         assert section.number("key", 0.5) == 0.5
         assert section.flag("key", True) is True
+        assert section.noise_levels("key") == ()
         assert section.section("key").values == {}
         section.require("key", "pixel")
 
@@ -30,6 +31,8 @@ def test_values_of_the_right_type_are_read() -> None:
     assert _section([[1], [2, 3]]).integer_lists("key", ()) == ((1,), (2, 3))
     assert _section(8000).number("key", 0.5) == 8000.0
     assert _section(False).flag("key", True) is False
+    assert _section([1, 0.5]).noise_levels("key") == (1.0, 0.5)
+    assert _section([]).noise_levels("key") == ()
     assert _section({"inner": 1}).section("key").integer("inner", 0) == 1
 
 
@@ -60,6 +63,12 @@ def test_a_bad_row_of_lists_is_named_with_its_index() -> None:
 def test_what_is_not_a_number_of_at_least_zero_is_refused(value: Any) -> None:
     with pytest.raises(CheckpointError, match="expected a number of at least 0"):
         _section(value).number("key", 1.0)
+
+
+@pytest.mark.parametrize("value", [1, [0.9], [1, 1], [1, 0], [1, float("nan")], [1, True], ["1"]])
+def test_what_does_not_fall_from_1_above_0_are_no_noise_levels(value: Any) -> None:
+    with pytest.raises(CheckpointError, match="expected numbers falling from 1, all above 0"):
+        _section(value).noise_levels("key")
 
 
 def test_what_is_not_a_boolean_is_refused() -> None:

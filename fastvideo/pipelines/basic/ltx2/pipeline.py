@@ -35,6 +35,7 @@ from fastvideo.pipelines.basic.ltx2.segment_inputs import (
     make_batch,
 )
 from fastvideo.pipelines.basic.ltx2.segment_plan import AUDIO_LATENTS_PER_SECOND, TEMPORAL_SCALE, whole_latent_frames
+from fastvideo.pipelines.basic.ltx2.sigmas import DISTILLED_SIGMAS
 from fastvideo.pipelines.basic.ltx2.stages import (
     LTX2AudioDecodingStage,
     LTX2ConditioningStage,
@@ -77,6 +78,7 @@ class LTX2Pipeline:
             spatial_scale=video.spatial_scale,
             text_registers=components.config.connectors.connector_num_learnable_registers,
             max_text_tokens=components.text_encoder.max_tokens,
+            distilled_sigmas=components.config.transformer.sampling_sigmas or DISTILLED_SIGMAS,
         )
         self.encode_text = LTX2TextEncodingStage(components.text_encoder, components.connectors)
         self.prepare_latents = LTX2LatentPreparationStage(video, audio, self._placement.device)

@@ -21,7 +21,7 @@ from fastvideo.pipelines.basic.ltx2.segment_plan import (
     latents_of_frames,
     rounded_frames,
 )
-from fastvideo.pipelines.basic.ltx2.sigmas import REFINE_SIGMAS, refine_sigmas, schedule
+from fastvideo.pipelines.basic.ltx2.sigmas import DISTILLED_SIGMAS, REFINE_SIGMAS, refine_sigmas, schedule
 from fastvideo.pipelines.basic.ltx2.stage_overrides import REFINE, denoise_override, refine_override
 from fastvideo.pipelines.basic.ltx2.support import UNGUIDED
 
@@ -63,11 +63,12 @@ class ContinuationSettings:
 
 @dataclass(frozen=True)
 class ModelGeometry:
-    """What the sizes of a request must fit."""
+    """What the sizes of a request must fit, and the noise levels (from 1, without the final 0) of a distilled model."""
 
     spatial_scale: int
     text_registers: int
     max_text_tokens: int
+    distilled_sigmas: tuple[float, ...] = DISTILLED_SIGMAS
 
 
 def make_batch(
@@ -93,7 +94,7 @@ def make_batch(
     return LTX2Batch(
         prompt=request.prompt,
         plan=plan,
-        stages=_stages(request, recipe),
+        stages=_stages(request, recipe, geometry.distilled_sigmas),
         negative_prompt=request.negative_prompt or "",
         noise=seeded_noise(sampling.seed + (0 if state is None else state.segment_index + 1)),
         text_tokens=_text_tokens(sampling.max_sequence_length, geometry),
@@ -120,11 +121,11 @@ def _text_tokens(asked: int | None, geometry: ModelGeometry) -> int | None:
     return asked
 
 
-def _stages(request: GenerationRequest, recipe: LTX2Recipe) -> tuple[DenoisePlan, ...]:
+def _stages(request: GenerationRequest, recipe: LTX2Recipe, distilled: tuple[float, ...]) -> tuple[DenoisePlan, ...]:
     sampling = request.sampling
     height, width = sampling.height, sampling.width
     if not recipe.refines:
-        return (_denoise_plan(request, recipe, height=height, width=width),)
+        return (_denoise_plan(request, recipe, distilled, height=height, width=width),)
     given = request.stage_overrides.get(REFINE, {})
     values = refine_override({**recipe.stage_values.get(REFINE, {}), **given})
     refine = DenoisePlan(
@@ -136,11 +137,13 @@ def _stages(request: GenerationRequest, recipe: LTX2Recipe) -> tuple[DenoisePlan
         add_noise=recipe.add_noise,
         position_offset_s=values.video_position_offset_sec,
     )
-    first = _denoise_plan(request, recipe, height=height // UPSAMPLING, width=width // UPSAMPLING)
+    first = _denoise_plan(request, recipe, distilled, height=height // UPSAMPLING, width=width // UPSAMPLING)
     return (first, refine)
 
 
-def _denoise_plan(request: GenerationRequest, recipe: LTX2Recipe, *, height: int, width: int) -> DenoisePlan:
+def _denoise_plan(
+    request: GenerationRequest, recipe: LTX2Recipe, distilled: tuple[float, ...], *, height: int, width: int
+) -> DenoisePlan:
     sampling = request.sampling
     given = request.stage_overrides.get("denoise", {})
     values = denoise_override({**recipe.stage_values.get("denoise", {}), **given})
@@ -161,7 +164,7 @@ def _denoise_plan(request: GenerationRequest, recipe: LTX2Recipe, *, height: int
         "denoise",
         height,
         width,
-        schedule(steps, sampling.sigmas, distilled=not recipe.guided),
+        schedule(steps, sampling.sigmas, distilled=() if recipe.guided else distilled),
         guidance,
         batch_cfg=sampling.batch_cfg,
         image_crf=values.image_crf or 0,

@@ -8,47 +8,50 @@ from itertools import combinations, pairwise
 
 from fastvideo.api.errors import ConfigValidationError
 
-DISTILLED_SIGMAS = (1.0, 0.99375, 0.9875, 0.98125, 0.975, 0.909375, 0.725, 0.421875, 0.0)
+# The levels that the official distilled models were trained for; the last step goes from the last of them to 0.
+DISTILLED_SIGMAS = (1.0, 0.99375, 0.9875, 0.98125, 0.975, 0.909375, 0.725, 0.421875)
 # The refine stage starts from noise of 0.909375; two steps leave out the level in the middle.
 REFINE_SIGMAS = (0.909375, 0.725, 0.421875, 0.0)
-MAX_DISTILLED_STEPS = len(DISTILLED_SIGMAS) - 1
 
 # The shift that the official one- and two-stage pipelines use whatever the clip's size: that of 4096 tokens.
 _SHIFT_MU = 2.05
 _LAST_SIGMA = 0.1
-# Every distilled value is a multiple of 1/320, so that gaps compare exactly as integers.
-_GRID = 320
+# Levels are compared as multiples of this, as integers, so that equal gaps are equal.
+_GRID = 1_000_000
 
 
-def schedule(steps: int, sigmas: Sequence[float] | None = None, *, distilled: bool = True) -> tuple[float, ...]:
+def schedule(
+    steps: int, sigmas: Sequence[float] | None = None, *, distilled: Sequence[float] = DISTILLED_SIGMAS
+) -> tuple[float, ...]:
     """``steps`` + 1 noise levels from 1 down to 0; an explicit list wins and sets its own number of steps.
 
-    A distilled model takes a subset of its list for up to 8 steps; for more, and for a model as trained, the schedule
-    is the shifted one.
+    A ``distilled`` model takes a subset of the levels that it was trained for; for more steps than those, and for a
+    model as trained (no levels), the schedule is the shifted one.
     """
     if sigmas is not None:
         return explicit_sigmas(sigmas)
     if steps < 1:
         raise ConfigValidationError("sampling.num_inference_steps", f"expected at least 1, got {steps}")
-    if distilled and steps <= MAX_DISTILLED_STEPS:
-        return distilled_sigmas(steps)
+    if steps <= len(distilled):
+        return distilled_sigmas(steps, distilled)
     return shifted_sigmas(steps)
 
 
-def distilled_sigmas(steps: int) -> tuple[float, ...]:
-    """The subset of the distilled list, both ends kept, with the smallest largest gap.
+def distilled_sigmas(steps: int, levels: Sequence[float] = DISTILLED_SIGMAS) -> tuple[float, ...]:
+    """The subset of ``levels`` and 0, both ends kept, with the smallest largest gap.
 
     Among equals the one with the smallest last gap, then the smallest sum of squared gaps, then the earliest entries.
     """
-    grid = [round(sigma * _GRID) for sigma in DISTILLED_SIGMAS]
+    all_levels = (*levels, 0.0)
+    grid = [round(sigma * _GRID) for sigma in all_levels]
 
     def cost(indices: tuple[int, ...]) -> tuple[int, int, int, tuple[int, ...]]:
         gaps = [grid[a] - grid[b] for a, b in pairwise(indices)]
         return max(gaps), gaps[-1], sum(gap * gap for gap in gaps), indices
 
-    last = MAX_DISTILLED_STEPS
+    last = len(levels)
     chosen = min(((0, *middle, last) for middle in combinations(range(1, last), steps - 1)), key=cost)
-    return tuple(DISTILLED_SIGMAS[index] for index in chosen)
+    return tuple(all_levels[index] for index in chosen)
 
 
 def refine_sigmas(steps: int) -> tuple[float, ...]:

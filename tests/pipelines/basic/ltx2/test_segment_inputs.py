@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +50,9 @@ def test_a_request_becomes_a_plan_a_schedule_and_noise_of_its_seed() -> None:
     batch = batch_of(a_request(num_frames=34))
     assert batch.plan.num_frames == 33
     assert batch.stage.sigmas == (1.0, 0.909375, 0.725, 0.421875, 0.0)
+    own = replace(GEOMETRY, distilled_sigmas=(1.0, 0.45, 0.3, 0.15))
+    batch_of_own = make_batch(a_request(num_frames=34), own, ContinuationSettings(), CancellationToken())
+    assert batch_of_own.stage.sigmas == (1.0, 0.45, 0.3, 0.15, 0.0)
     expected = torch.randn((2, 3), generator=torch.Generator().manual_seed(7))
     assert torch.equal(batch.noise((2, 3)), expected)
 

@@ -12,13 +12,22 @@ SUBSETS = {
     4: (1.0, 0.909375, 0.725, 0.421875, 0.0),
     5: (1.0, 0.975, 0.909375, 0.725, 0.421875, 0.0),
     6: (1.0, 0.9875, 0.975, 0.909375, 0.725, 0.421875, 0.0),
-    8: DISTILLED_SIGMAS,
+    8: (*DISTILLED_SIGMAS, 0.0),
 }
 
 
 @pytest.mark.parametrize("steps", SUBSETS)
 def test_distilled_subsets_are_the_published_ones(steps: int) -> None:
     assert distilled_sigmas(steps) == SUBSETS[steps]
+
+
+def test_a_model_with_levels_of_its_own_takes_a_subset_of_those() -> None:
+    own = (1.0, 0.45, 0.3, 0.15)
+    assert schedule(4, distilled=own) == (*own, 0.0)
+    # The largest gap stays, whatever is left out: the gap before 0 is then kept small.
+    assert schedule(3, distilled=own) == (1.0, 0.45, 0.15, 0.0)
+    assert schedule(2, distilled=own) == (1.0, 0.45, 0.0)
+    assert schedule(5, distilled=own) == schedule(5, distilled=())
 
 
 @given(st.integers(1, 60))
