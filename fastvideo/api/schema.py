@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from fastvideo.api.access_config import ApiKeyConfig, AuthConfig
 from fastvideo.api.generation_request import (
     ContinuationState,
     GenerationPlan,
@@ -48,6 +49,8 @@ from fastvideo.api.streaming_config import (
 from fastvideo.api.strict_config import StrictConfig
 
 __all__ = [
+    "ApiKeyConfig",
+    "AuthConfig",
     "CompileConfig",
     "ComponentConfig",
     "ContinuationState",
@@ -86,11 +89,12 @@ __all__ = [
 
 @dataclass
 class ServerConfig(StrictConfig):
-    """Where the server listens."""
+    """Where the server listens, and for whom."""
 
     host: str = "0.0.0.0"  # noqa: S104  # the documented default; a laptop's shipped configs bind to loopback
     port: int = 8000
     output_dir: str = "outputs/"
+    auth: AuthConfig = field(default_factory=AuthConfig)
 
 
 @dataclass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import random
 import uuid
 from collections import deque
@@ -13,8 +14,10 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self, TypeVar
 
+from pydantic import BaseModel, ValidationError
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.http11 import Response
 
 from fastvideo.client.errors import SegmentStopped, StreamClosed, StreamError
 from fastvideo.client.stream_protocol import Event, InitSegment, Media, MediaFragment, StreamProtocol
@@ -45,6 +48,7 @@ from fastvideo.entrypoints.streaming.protocol import (
 # A snapshot is at most 40 MB of JSON.
 MAX_MESSAGE_BYTES = 64 << 20
 OPEN_TIMEOUT_S = 10.0
+API_KEY_VARIABLE = "FASTVIDEO_API_KEY"
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 2.0
 
@@ -83,10 +87,16 @@ class StreamClient:
     """
 
     def __init__(
-        self, connection: ClientConnection, *, url: str | None = None, open_timeout_s: float = OPEN_TIMEOUT_S
+        self,
+        connection: ClientConnection,
+        *,
+        url: str | None = None,
+        open_timeout_s: float = OPEN_TIMEOUT_S,
+        api_key: str | None = None,
     ) -> None:
         self._connection = connection
         self._url = url
+        self._api_key = api_key
         self._open_timeout_s = open_timeout_s
         self._asked: list[ClientMessage] = []
         self._unheard: dict[str, SegmentPromptSource] = {}
@@ -105,18 +115,23 @@ class StreamClient:
         *,
         open_timeout_s: float = OPEN_TIMEOUT_S,
         resume: bool = True,
+        api_key: str | None = None,
     ) -> Self:
         """Connect to `ws://host:port/v1/stream` and send the opening message. `resume`: come back when the connection
-        breaks.
+        breaks. `api_key`: for servers that ask for one; None is FASTVIDEO_API_KEY of the environment, if it is set.
 
         Raises OSError or TimeoutError when nobody answers, StreamClosed when it is no WebSocket that does, and
         StreamError when the server refuses at once; otherwise `started` tells.
         """
+        if api_key is None:
+            api_key = os.environ.get(API_KEY_VARIABLE) or None
         try:
-            connection = await _connected(url, open_timeout_s)
+            connection = await _connected(url, open_timeout_s, api_key)
+        except InvalidStatus as error:
+            raise _refused(error.response) or StreamClosed(1006, f"{url}: {error}", None) from error
         except InvalidHandshake as error:
             raise StreamClosed(1006, f"{url}: {error}", None) from error
-        client = cls(connection, url=url if resume else None, open_timeout_s=open_timeout_s)
+        client = cls(connection, url=url if resume else None, open_timeout_s=open_timeout_s, api_key=api_key)
         try:
             await client.send(opening if opening is not None else SessionInitV2())
         except StreamClosed as closed:
@@ -328,7 +343,7 @@ class StreamClient:
         pause_s = _FIRST_PAUSE_S
         while not self._left:
             with contextlib.suppress(OSError, TimeoutError, InvalidHandshake, ConnectionClosed):
-                connection = await _connected(self._url, self._open_timeout_s)
+                connection = await _connected(self._url, self._open_timeout_s, self._api_key)
                 await connection.send(encode_client_message(message))
                 async with asyncio.timeout(self._open_timeout_s):
                     frame = await connection.recv()
@@ -354,5 +369,27 @@ class StreamClient:
         return StreamClosed(connection.close_code or 1006, connection.close_reason or "", self.protocol.last_error)
 
 
-async def _connected(url: str, open_timeout_s: float) -> ClientConnection:
-    return await connect(url, compression=None, max_size=MAX_MESSAGE_BYTES, open_timeout=open_timeout_s)
+async def _connected(url: str, open_timeout_s: float, api_key: str | None) -> ClientConnection:
+    headers = {"Authorization": f"Bearer {api_key}"} if api_key is not None else None
+    return await connect(
+        url, compression=None, max_size=MAX_MESSAGE_BYTES, open_timeout=open_timeout_s, additional_headers=headers
+    )
+
+
+def _refused(response: Response) -> StreamError | None:
+    """What a server says that does not let this client in; None for an answer that is no such thing."""
+    if response.status_code not in (401, 403):
+        return None
+    try:
+        said = _Refusal.model_validate_json(response.body or b"").error.message
+    except ValidationError:
+        said = f"The server answered with HTTP {response.status_code}."
+    return StreamError(ErrorMessage(code="session_rejected", message=said, reason="unauthorized"))
+
+
+class _Said(BaseModel):
+    message: str
+
+
+class _Refusal(BaseModel):
+    error: _Said

@@ -10,6 +10,7 @@ from fastvideo import __version__
 from fastvideo.api.errors import FastVideoError
 from fastvideo.entrypoints.cli.cli_types import CLISubcommand
 from fastvideo.entrypoints.cli.inspect import InspectSubcommand
+from fastvideo.entrypoints.cli.keys import KeysSubcommand
 from fastvideo.entrypoints.cli.router_serve import RouterServeSubcommand
 from fastvideo.entrypoints.cli.serve import ServeSubcommand
 from fastvideo.entrypoints.streaming.start_failure import EXIT_CODE, StartFailure
@@ -17,7 +18,7 @@ from fastvideo.entrypoints.streaming.start_failure import EXIT_CODE, StartFailur
 
 def cmd_init() -> list[CLISubcommand]:
     """All subcommands, in the order of the help text."""
-    return [ServeSubcommand(), RouterServeSubcommand(), InspectSubcommand()]
+    return [ServeSubcommand(), RouterServeSubcommand(), InspectSubcommand(), KeysSubcommand()]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

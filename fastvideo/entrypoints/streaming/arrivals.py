@@ -5,9 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from urllib.parse import urlsplit
-
-from starlette.datastructures import Headers
 
 from fastvideo.entrypoints.streaming.attachment import GraceOver
 from fastvideo.entrypoints.streaming.connection import Connection, ConnectionLost
@@ -45,14 +42,9 @@ _LATER = (
 )
 
 
-async def arrive(connection: Connection, server: ServerState, headers: Headers) -> None:
+async def arrive(connection: Connection, server: ServerState) -> None:
     """Serve a connection until it is free again: a session of its own, one that its client goes on with, or none."""
-    if not same_host(headers.get("origin"), headers.get("host", "")):
-        message = ErrorMessage(
-            code="session_rejected", message="Pages of other sites may not use this server.", reason="unauthorized"
-        )
-        await _refuse(connection, message, 1008, "foreign_origin")
-    elif server.draining:
+    if server.draining:
         message = ErrorMessage(
             code="session_rejected", message="The server is shutting down.", retryable=True, reason="draining"
         )
@@ -156,15 +148,6 @@ async def _refuse(connection: Connection, message: ErrorMessage, code: int, reas
         async with asyncio.timeout(FAREWELL_S):
             await connection.send(encode_server_message(message))
             await connection.close(code, reason)
-
-
-def same_host(origin: str | None, host: str) -> bool:
-    """Whether a WebSocket may come from a page of ``origin``: browsers always name it, other clients need not."""
-    try:
-        return origin is None or urlsplit(origin).netloc.lower() == host.lower()
-    except ValueError:
-        # Not a URL at all.
-        return False
 
 
 async def _logged(runner: SessionRunner) -> None:

@@ -31,6 +31,14 @@ def greeting(title: str, listener: socket.socket) -> str:
     return f"{title}: http://{shown}:{port}"
 
 
+def open_to_all(host: str, port: int) -> str:
+    """The warning of a server that other machines can reach and that asks nobody for a key."""
+    return (
+        f"WARNING: anybody who can reach {host}, port {port} may use this server: it asks for no keys.\n"
+        "WARNING: set server.host to 127.0.0.1, or make keys with 'fastvideo keys new' and set server.auth."
+    )
+
+
 def cannot_listen(host: str, port: int, error: OSError | OverflowError) -> StartFailure:
     """One sentence on why this address cannot be listened on."""
     if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:

@@ -46,6 +46,9 @@ class Metrics:
             ["reason"],
             registry=registry,
         )
+        self.rejected = Counter(
+            "fastvideo_rejected", "Requests and connections that were turned away.", ["reason"], registry=registry
+        )
         self.errors = Counter("fastvideo_errors", "Error messages sent.", ["code"], registry=registry)
 
     def exposition(self) -> bytes:

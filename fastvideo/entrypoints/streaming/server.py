@@ -9,21 +9,22 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import asdict
 from fractions import Fraction
-from ipaddress import ip_address
 from typing import Any
 
-from fastapi import FastAPI, Request, Response, WebSocket
-from starlette.datastructures import Address
-from starlette.responses import PlainTextResponse
+from fastapi import FastAPI, Response, WebSocket
 
 import fastvideo
 from fastvideo.api.errors import ConfigValidationError, EncodeError, FastVideoError
 from fastvideo.api.schema import ServeConfig, StreamingConfig
 from fastvideo.api.session_presets import load_session_presets
+from fastvideo.entrypoints.access.access_control import AccessControl, chosen_subprotocol
+from fastvideo.entrypoints.access.dependencies import Admin, Client, install_access
+from fastvideo.entrypoints.access.token_route import token_route
 from fastvideo.entrypoints.streaming import metrics
-from fastvideo.entrypoints.streaming.arrivals import arrive, same_host
+from fastvideo.entrypoints.streaming.arrivals import arrive
 from fastvideo.entrypoints.streaming.connection import WebSocketConnection
 from fastvideo.entrypoints.streaming.drain import drain
+from fastvideo.entrypoints.streaming.drain_route import drain_route
 from fastvideo.entrypoints.streaming.gpu_pool import GpuPool, InProcessGpuPool
 from fastvideo.entrypoints.streaming.health import build_health_router, get_pool_status
 from fastvideo.entrypoints.streaming.opening import limits_on_the_wire
@@ -84,6 +85,8 @@ def build_app(
     processes = generator is None and pool is None and wants_processes(serve_config, devices)
     if not processes and (generator is None) == (pool is None):
         raise ValueError("pass either a generator or a pool, and not both")
+    counters = metrics.Metrics()
+    access = AccessControl(serve_config.server.auth, refused=lambda reason: counters.rejected.labels(reason).inc())
     if prompts is None:
         prompts = build_gate(streaming)
     given = session_store if session_store is not None else getattr(pool, "session_store", None)
@@ -118,6 +121,7 @@ def build_app(
         blob_store=blob_store,
         session_presets=session_presets,
         prompts=prompts,
+        metrics=counters,
         log=SessionLogger(streaming.session_log_dir),
         recordings=Recordings(streaming.recordings) if streaming.recordings.dir is not None else None,
     )
@@ -135,7 +139,7 @@ def build_app(
             if not server.draining:
                 # Under another server than ours, which drains while it still answers.
                 await drain(server, streaming.drain_timeout_seconds)
-            left = [*tasks, *server.session_tasks]
+            left = [*tasks, *server.session_tasks, *([server.drain_task] if server.drain_task else [])]
             for task in left:
                 task.cancel()
             await asyncio.gather(*left, return_exceptions=True)
@@ -150,9 +154,12 @@ def build_app(
 
     app = FastAPI(title="fastvideo", version=fastvideo.__version__, lifespan=lifespan, openapi_url=None)
     app.state.server_state = server
+    install_access(app, access)
     app.add_middleware(PageHeaders)
     _add_routes(app, server)
-    app.include_router(recording_routes(server.recordings, streaming.recordings.listing, same_origin=_is_same_origin))
+    app.include_router(token_route())
+    app.include_router(drain_route(server))
+    app.include_router(recording_routes(server.recordings, streaming.recordings.listing))
     app.include_router(build_prompt_admin(server.prompts))
     app.include_router(build_health_router(server.pool, draining=lambda: server.draining, with_health=False))
     mount_page(app, frontend_dir())
@@ -183,9 +190,7 @@ def _add_routes(app: FastAPI, server: ServerState) -> None:
         return {"status": "ok", "sessions": len(server.sessions), "stream_mode": server.streaming.stream_mode}
 
     @app.get("/metrics")
-    async def read_metrics(request: Request) -> Response:
-        if not _is_loopback(request.client):
-            return PlainTextResponse("metrics are for clients on this machine\n", status_code=403)
+    async def read_metrics(caller: Admin) -> Response:
         server.metrics.sessions.set(len(server.sessions))
         server.metrics.queue.set(server.pool.health().queued_sessions)
         return Response(server.metrics.exposition(), media_type=metrics.CONTENT_TYPE)
@@ -212,31 +217,20 @@ def _add_routes(app: FastAPI, server: ServerState) -> None:
                 "session_timeout_seconds": server.streaming.session_timeout_seconds,
                 "prompt_enhancement": server.prompts.enhancer is not None,
                 "recordings": server.recordings is not None,
+                "keys_required": app.state.access.required,
             },
         }
 
     @app.websocket("/v1/stream")
-    async def stream(websocket: WebSocket) -> None:
+    async def stream(websocket: WebSocket, caller: Client) -> None:
         task = asyncio.current_task()
         assert task is not None
         server.connections.add(task)
         try:
-            await websocket.accept()
-            await arrive(WebSocketConnection(websocket), server, websocket.headers)
+            await websocket.accept(chosen_subprotocol(websocket))
+            await arrive(WebSocketConnection(websocket), server)
         finally:
             server.connections.discard(task)
-
-
-def _is_loopback(client: Address | None) -> bool:
-    try:
-        return client is not None and ip_address(client.host).is_loopback
-    except ValueError:
-        # A Unix socket, or a test's name.
-        return False
-
-
-def _is_same_origin(request: Request) -> bool:
-    return same_host(request.headers.get("origin"), request.headers.get("host", ""))
 
 
 async def _logged(work: Callable[[], Awaitable[None]]) -> None:

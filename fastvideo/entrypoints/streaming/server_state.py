@@ -85,8 +85,9 @@ class ServerState:
     """One server's parts, made by ``build_app``. ``clock`` gives monotonic seconds.
 
     ``store_calls``: threads of their own for what is asked of stores, so that a slow one holds up nothing else.
-    ``draining``: no session is taken, and no segment begun, any more. ``start_failure``: why no session will ever be
-    served. ``recordings``: None when the operator wants none.
+    ``draining``: no session is taken, and no segment begun, any more;
+    ``drain_task``: what ends those that there are when an operator asked for it. ``start_failure``: why no session will
+    ever be served. ``recordings``: None when the operator wants none.
     """
 
     serve_config: ServeConfig
@@ -108,6 +109,7 @@ class ServerState:
     expired: ExpiredSessions = field(default_factory=ExpiredSessions)
     recordings: Recordings | None = None
     draining: bool = False
+    drain_task: asyncio.Task[None] | None = None
     start_failure: str | None = None
     clock: Callable[[], float] = time.monotonic
 

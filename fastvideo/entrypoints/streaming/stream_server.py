@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 import threading
 from types import FrameType
 
@@ -13,8 +14,10 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.server import HANDLED_SIGNALS
 
+from fastvideo.entrypoints.access.access_control import AccessControl
+from fastvideo.entrypoints.access.addresses import is_loopback
 from fastvideo.entrypoints.streaming.drain import drain
-from fastvideo.entrypoints.streaming.listening import bind, cannot_listen, greeting
+from fastvideo.entrypoints.streaming.listening import bind, cannot_listen, greeting, open_to_all
 from fastvideo.entrypoints.streaming.server_state import ServerState
 from fastvideo.entrypoints.streaming.start_failure import StartFailure
 from fastvideo.entrypoints.streaming.websocket_protocol import MAX_OPENING_BYTES, StreamProtocol
@@ -92,6 +95,8 @@ def build_server(
         ws_max_size=MAX_OPENING_BYTES,
         # Coded media does not compress; deflating it costs most of a core.
         ws_per_message_deflate=False,
+        # Who a client is, access control works out: only proxies that are named are believed.
+        proxy_headers=False,
         lifespan="on",
         timeout_graceful_shutdown=5,
         server_header=False,
@@ -106,6 +111,9 @@ def serve(app: FastAPI, title: str, listener: socket.socket) -> None:
     Raises StartFailure when another program listens on the port, or no worker could start.
     """
     host, port = listener.getsockname()[:2]
+    access: AccessControl = app.state.access
+    if not access.required and not is_loopback(host):
+        print(open_to_all(host, port), file=sys.stderr, flush=True)
     server = build_server(app, host=host, port=port, greeting=greeting(title, listener), ends_process=True)
     try:
         # From here on a client that reads the address can connect, and waits until the app has started.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame, Opcode
 
@@ -59,6 +60,12 @@ class StreamProtocol(WebSocketsSansIOProtocol):
             # Nobody is there to take the close frame: waiting for that could last until TCP gives up.
             self.queue.put_nowait({"type": "websocket.disconnect", "code": BROKEN})
             self.loop.call_later(LINGER_S, self.transport.abort)
+
+    async def send(self, message: ASGISendEvent) -> None:
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body" and not message.get("more_body"):
+            # An answer in place of the handshake: uvicorn would log that none was given.
+            self.handshake_complete = True
 
     async def run_asgi(self) -> None:
         ended = self._ended = self.loop.create_future()

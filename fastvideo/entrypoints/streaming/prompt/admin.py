@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import asyncio
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 from starlette.responses import JSONResponse, PlainTextResponse
 
+from fastvideo.entrypoints.access.dependencies import Admin
 from fastvideo.entrypoints.streaming.prompt.gate import PromptGate
-from fastvideo.entrypoints.streaming.recordings.access import from_this_machine
 from fastvideo.resources import prompts_dir
 
 
 def build_prompt_admin(gate: PromptGate) -> APIRouter:
-    """`POST /v1/admin/prompts/reload`, for clients on this machine: reads the system prompts again, and tells which of
+    """`POST /v1/admin/prompts/reload`, for operators: reads the system prompts again, and tells which of
     them are the operator's own."""
     router = APIRouter()
 
     @router.post("/v1/admin/prompts/reload")
-    async def reload_prompts(request: Request) -> Response:
-        # A page of any site may send such a request; browsers say where it comes from.
-        if not from_this_machine(request) or "origin" in request.headers:
-            return PlainTextResponse("prompts are reloaded for clients on this machine\n", status_code=403)
+    async def reload_prompts(caller: Admin) -> Response:
         if gate.enhancer is None:
             return PlainTextResponse("no prompts are loaded: streaming.prompt.enabled is false\n", status_code=409)
         files = await asyncio.to_thread(gate.enhancer.reload_system_prompts)

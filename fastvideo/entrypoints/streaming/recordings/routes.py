@@ -9,7 +9,8 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Request, Response
 from starlette.responses import JSONResponse
 
-from fastvideo.entrypoints.streaming.recordings.access import may_list
+from fastvideo.entrypoints.access.access_control import AccessControl
+from fastvideo.entrypoints.access.dependencies import Client
 from fastvideo.entrypoints.streaming.recordings.file_answer import FileAnswer
 from fastvideo.entrypoints.streaming.recordings.open_file import OpenFile
 from fastvideo.entrypoints.streaming.recordings.recording_info import is_recording_id
@@ -20,13 +21,11 @@ MAX_LISTED = 200
 MAX_READERS = 128
 
 
-def recording_routes(
-    recordings: Recordings | None,
-    listing: Literal["loopback", "everyone", "nobody"],
-    *,
-    same_origin: Callable[[Request], bool],
-) -> APIRouter:
-    """The routes under ``/v1/sessions``. ``same_origin``: whether a request is not another site's page's doing."""
+def recording_routes(recordings: Recordings | None, listing: Literal["loopback", "everyone", "nobody"]) -> APIRouter:
+    """The routes under ``/v1/sessions``; their app has access control installed.
+
+    A recording's id, 128 random bits, is what opens it: players send no key with what they load.
+    """
     router = APIRouter(prefix="/v1/sessions")
     files = _Files()
 
@@ -36,8 +35,13 @@ def recording_routes(
     ) -> Response:
         if recordings is None:
             return _not_offered()
-        if not may_list(request, listing):
-            return _refusal(403, "unauthorized", "Recordings are listed for clients on the server's own machine only.")
+        if listing == "nobody":
+            return _refusal(403, "unauthorized", "Recordings are not listed here.")
+        access: AccessControl = request.app.state.access
+        if listing == "everyone":
+            access.client(request)
+        else:
+            access.admin(request)
         infos, more = recordings.newest(limit, after)
         return JSONResponse({"sessions": [info.on_the_wire() for info in infos], "more": more})
 
@@ -62,9 +66,7 @@ def recording_routes(
         return await files.answer(request, opener, recording_id, "application/jsonl")
 
     @router.delete("/{recording_id}")
-    async def delete(request: Request, recording_id: str) -> Response:
-        if not same_origin(request):
-            return _refusal(403, "unauthorized", "Pages of other sites may not use this server.")
+    async def delete(caller: Client, recording_id: str) -> Response:
         if recordings is None or not await recordings.delete(recording_id):
             return _unknown()
         return Response(status_code=204)

@@ -18,6 +18,7 @@ from fastvideo.entrypoints.streaming.router.refusals import (
     BRIDGE_FAULT,
     DRAINING,
     REPLICA_LOST,
+    UNAUTHORIZED_WORDS,
     Refused,
     code_to_send,
 )
@@ -69,7 +70,10 @@ class Bridge:
                 self._at = None
         except Refused as refused:
             how = "refused"
-            await self._farewell(refused.code, refused.reason, refused.words)
+            if refused.status is not None and not self._client.accepted:
+                await self._client.deny(refused.status, UNAUTHORIZED_WORDS)
+            else:
+                await self._farewell(refused.code, refused.reason, refused.words)
         except Exception:
             logger.exception("a bridge failed")
             await self._farewell(1011, "worker_failed", BRIDGE_FAULT)

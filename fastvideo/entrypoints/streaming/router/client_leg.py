@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from starlette.responses import JSONResponse
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from fastvideo.entrypoints.streaming.router.frames import TEXT, Message
@@ -47,6 +48,15 @@ class ClientLeg:
     async def accept(self, subprotocol: str | None) -> None:
         """Complete the handshake."""
         await self._websocket.accept(subprotocol)
+
+    async def deny(self, status: int, words: str) -> None:
+        """Answer the handshake with an error instead."""
+        if "websocket.http.response" not in self._websocket.scope.get("extensions", {}):
+            await self._websocket.close()
+            return
+        body = {"error": {"code": "unauthorized", "message": words}}
+        headers = {"www-authenticate": "Bearer"} if status == 401 else None
+        await self._websocket.send_denial_response(JSONResponse(body, status, headers))
 
     async def receive(self) -> str | bytes:
         """The next message. Raises ClientGone, again and again once the client has gone."""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import ipaddress
 import math
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
+from fastvideo.api.access_config import ApiKeyConfig
 from fastvideo.api.errors import ConfigValidationError
 from fastvideo.api.parser import load_raw_config, parse_config
+from fastvideo.entrypoints.access.networks import check_networks
 
 _STRICT: dict[str, Any] = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
 
@@ -50,6 +51,8 @@ class RouterConfig:
     is no at once, and a server without that route (404) takes them whenever it lives; None asks nobody.
     ``answer_timeout_seconds``: between a session's opening message and the replica's first one.
     ``trusted_proxies``: addresses or networks whose X-Forwarded-* headers are true.
+    ``admin_keys`` open the metrics for clients on other machines. ``token_secret_env``: the environment variable with
+    what the replicas sign stream tokens with; it lets a session that a token opened go on elsewhere once that is over.
     ``resume_timeout_seconds``: how long a session whose replica was lost is tried elsewhere.
     ``drain_timeout_seconds``: how long sessions may go on when the router shuts down.
     """
@@ -67,6 +70,8 @@ class RouterConfig:
     answer_timeout_seconds: float = 30.0
     resume_timeout_seconds: float = 10.0
     trusted_proxies: list[str] = field(default_factory=list)
+    admin_keys: list[ApiKeyConfig] = field(default_factory=list)
+    token_secret_env: str | None = None
     drain_timeout_seconds: float = 30.0
 
     def __post_init__(self) -> None:
@@ -84,13 +89,7 @@ class RouterConfig:
             path = getattr(self, name)
             if path is not None and not path.startswith("/"):
                 raise ConfigValidationError(name, f"expected a path that starts with '/', got {path!r}")
-        for index, network in enumerate(self.trusted_proxies):
-            try:
-                ipaddress.ip_network(network)
-            except ValueError:
-                raise ConfigValidationError(
-                    f"trusted_proxies[{index}]", f"expected an address or a network such as 10.0.0.0/8, got {network!r}"
-                ) from None
+        check_networks(self.trusted_proxies, "trusted_proxies")
         _check_replicas(self.replicas)
 
 
@@ -163,6 +162,8 @@ class _RouterSection:
     answer_timeout_seconds: float = RouterConfig.answer_timeout_seconds
     resume_timeout_seconds: float = RouterConfig.resume_timeout_seconds
     trusted_proxies: list[str] = field(default_factory=list)
+    admin_keys: list[ApiKeyConfig] = field(default_factory=list)
+    token_secret_env: str | None = None
     drain_timeout_seconds: float = RouterConfig.drain_timeout_seconds
 
 

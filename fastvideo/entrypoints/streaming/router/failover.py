@@ -70,7 +70,7 @@ class Failover:
 
     async def _ask(self, replica: Replica, opening: str) -> Attachment | _Answer:
         try:
-            at = await self._search.attach(replica)
+            at = await self._search.attach(replica, admitted=True)
         except LinkFailed as failure:
             # Whoever does not listen has no session any more.
             return _Answer.NEVER if failure.nobody_listens else _Answer.NOT_NOW

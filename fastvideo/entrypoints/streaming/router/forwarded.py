@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable, Sequence
+
+from fastvideo.entrypoints.access.networks import is_trusted
 
 Header = tuple[str, str]
 
@@ -56,14 +57,3 @@ def for_replica(
     passed.append(("X-Forwarded-Proto", believed.get("x-forwarded-proto") or scheme))
     passed.append(("X-Forwarded-Host", believed.get("x-forwarded-host") or host))
     return passed
-
-
-def is_trusted(peer: str, trusted_proxies: Sequence[str]) -> bool:
-    """Whether ``peer`` is in one of these networks."""
-    try:
-        address = ipaddress.ip_address(peer)
-    except ValueError:
-        # A Unix socket, or a test's name.
-        return False
-    networks = (ipaddress.ip_network(network) for network in trusted_proxies)
-    return any(address.version == network.version and address in network for network in networks)

@@ -17,6 +17,8 @@ from fastvideo.entrypoints.streaming.router.tls import tls_context
 READ_TIMEOUT_S = 60.0
 _SESSION = re.compile(r"/v1/sessions/([A-Za-z0-9._-]{1,128})(?:/.*)?")
 # What replicas serve for viewers. Their health, status and metrics are for operators, who ask them directly.
+# The one thing that is asked for with a body, which may be empty and is not passed on.
+_TOKENS = "/v1/stream/tokens"
 _PASSED = ("/v1/", "/js/", "/css/", "/assets/")
 
 
@@ -34,13 +36,15 @@ class HttpProxy:
         self._client = client
 
     async def answer(self, request: Request) -> Response:
-        """GET and HEAD of the page and below /v1/; DELETE of a session. Everything else is 404 or 405."""
+        """GET, HEAD and OPTIONS of the page and below /v1/; DELETE of a session; POST for a stream token. Everything
+        else is 404 or 405."""
         # Decoded: what a replica, or a proxy before it, may make of the path counts.
         path: str = request.scope["path"]
         if not (path == "/" or path.startswith(_PASSED)) or ".." in path.split("/") or "\\" in path:
             return self._counted(_error(404, "not_found", "There is no such path."))
         session = _SESSION.fullmatch(path)
-        if request.method not in ("GET", "HEAD") and not (request.method == "DELETE" and session):
+        allowed = {"GET", "HEAD", "OPTIONS"} | ({"DELETE"} if session else {"POST"} if path == _TOKENS else set())
+        if request.method not in allowed:
             return self._counted(_error(405, "method_not_allowed", "This method is not passed on."))
         tried: set[Replica] = set()
         unknown: Response | None = None

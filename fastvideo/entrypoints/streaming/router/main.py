@@ -6,13 +6,13 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from ipaddress import ip_address
 from typing import Any
 
 from fastapi import FastAPI, Request, Response, WebSocket
-from starlette.responses import JSONResponse, PlainTextResponse
+from starlette.responses import JSONResponse
 
 import fastvideo
+from fastvideo.entrypoints.access.dependencies import install_access
 from fastvideo.entrypoints.streaming.router import metrics
 from fastvideo.entrypoints.streaming.router.bridge import Bridge
 from fastvideo.entrypoints.streaming.router.config import RouterConfig
@@ -25,7 +25,6 @@ from fastvideo.entrypoints.streaming.router.state import RouterState
 __all__ = ["HttpProbe", "RouterState", "build_router_app", "run_health_check_loop", "run_router"]
 
 SERVICE_NAME = "fastvideo-router"
-_FORWARDING = ("forwarded", "x-forwarded-for", "x-real-ip")
 
 
 def build_router_app(config: RouterConfig, *, registry: ReplicaRegistry | None = None) -> FastAPI:
@@ -49,6 +48,7 @@ def build_router_app(config: RouterConfig, *, registry: ReplicaRegistry | None =
 
     app = FastAPI(title="fastvideo router", version=fastvideo.__version__, lifespan=lifespan, openapi_url=None)
     app.state.router_state = router
+    install_access(app, router.access)
     _add_routes(app, router)
     return app
 
@@ -73,8 +73,7 @@ def _add_routes(app: FastAPI, router: RouterState) -> None:
 
     @app.get("/metrics")
     async def read_metrics(request: Request) -> Response:
-        if not _is_on_this_machine(request):
-            return PlainTextResponse("metrics are for clients on this machine\n", status_code=403)
+        router.access.admin(request)
         return Response(router.metrics.exposition(router.registry), media_type=metrics.CONTENT_TYPE)
 
     @app.websocket("/v1/stream")
@@ -87,7 +86,7 @@ def _add_routes(app: FastAPI, router: RouterState) -> None:
         finally:
             router.sessions.discard(task)
 
-    @app.api_route("/{path:path}", methods=["GET", "HEAD", "DELETE"])
+    @app.api_route("/{path:path}", methods=["GET", "HEAD", "POST", "DELETE", "OPTIONS"])
     async def pass_on(request: Request) -> Response:
         proxy: HttpProxy = app.state.http_proxy
         return await proxy.answer(request)
@@ -107,13 +106,3 @@ def _described(replica: Replica) -> dict[str, Any]:
         "draining": replica.endpoint.drain,
         "sessions": replica.sessions,
     }
-
-
-def _is_on_this_machine(request: Request) -> bool:
-    # A proxy on this machine speaks for clients elsewhere.
-    if request.client is None or any(name in request.headers for name in _FORWARDING):
-        return False
-    try:
-        return ip_address(request.client.host).is_loopback
-    except ValueError:
-        return False

@@ -61,10 +61,10 @@ class RouterServer(uvicorn.Server):
     async def _read_again(self, reload: Callable[[], RouterConfig]) -> None:
         try:
             config = await asyncio.to_thread(reload)
+            self._router.reload(config)
         except (ConfigValidationError, ValueError, OSError) as error:
             logger.error("the config was not taken over: %s", error)
             return
-        self._router.reload(config)
         logger.info("the config was read again: %d replicas", len(config.replicas))
 
 

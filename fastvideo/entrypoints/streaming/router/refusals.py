@@ -20,12 +20,9 @@ BRIDGE_FAULT = encode_server_message(
         code="worker_failed", message="router bridge failed: the router met an unexpected error", retryable=True
     )
 )
+UNAUTHORIZED_WORDS = "The servers behind this router do not accept this client."
 UNAUTHORIZED = encode_server_message(
-    ErrorMessage(
-        code="session_rejected",
-        message="The servers behind this router do not accept these credentials.",
-        reason="unauthorized",
-    )
+    ErrorMessage(code="session_rejected", message=UNAUTHORIZED_WORDS, reason="unauthorized")
 )
 DRAINING = encode_server_message(
     ErrorMessage(code="session_rejected", message="The router is shutting down.", retryable=True, reason="draining")
@@ -35,10 +32,12 @@ _NO_CODE, _BROKEN = 1005, 1006
 
 
 class Refused(Exception):
-    """No replica takes the session: the message that says so, and the close after it."""
+    """No replica takes the session: the message that says so, and the close after it. ``status``: that of the answer to
+    a client whose handshake is not complete."""
 
-    def __init__(self, code: int, reason: str, words: str) -> None:
+    def __init__(self, code: int, reason: str, words: str, status: int | None = None) -> None:
         super().__init__(reason)
+        self.status = status
         self.code = code
         self.reason = reason
         self.words = words

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from dataclasses import dataclass
 
 from starlette.websockets import WebSocket
 
+from fastvideo.entrypoints.access.access_control import TOKEN_SUBPROTOCOL
+from fastvideo.entrypoints.access.stream_tokens import StreamTokens, TokenInvalid
 from fastvideo.entrypoints.streaming.router.forwarded import Header, for_replica
 from fastvideo.entrypoints.streaming.router.frames import TEXT, Message
 from fastvideo.entrypoints.streaming.router.refusals import NO_REPLICA, UNAUTHORIZED, Refused
@@ -42,6 +45,27 @@ class Handshake:
         )
         target = f"/v1/stream?{query}" if query else "/v1/stream"
         return cls(target, headers, list(websocket.scope.get("subprotocols", [])))
+
+    def renewed(self, tokens: StreamTokens | None) -> Handshake:
+        """The same with a stream token that holds a while longer, where there is one that ``tokens`` can renew."""
+        if tokens is None:
+            return self
+        headers = [
+            (name, _renewed(value, "Bearer ", tokens) if name.lower() == "authorization" else value)
+            for name, value in self.headers
+        ]
+        offered = [_renewed(name, TOKEN_SUBPROTOCOL, tokens) for name in self.subprotocols]
+        return Handshake(self.target, headers, offered)
+
+
+def _renewed(value: str, prefix: str, tokens: StreamTokens) -> str:
+    if not value.startswith(prefix):
+        return value
+    try:
+        return prefix + tokens.renewed(value.removeprefix(prefix), time.time())
+    except TokenInvalid:
+        # An API key, or a token of servers with another secret.
+        return value
 
 
 class Attachment:
@@ -91,9 +115,12 @@ class ReplicaSearch:
             with contextlib.suppress(LinkFailed):
                 return await self.attach(wanted)
 
-    async def attach(self, replica: Replica) -> Attachment:
-        """A connection to this replica. Raises LinkFailed, which counts against it."""
-        handshake = self._handshake
+    async def attach(self, replica: Replica, *, admitted: bool = False) -> Attachment:
+        """A connection to this replica. Raises LinkFailed, which counts against it.
+
+        ``admitted``: a replica has let this client in before, whose stream token may be over meanwhile.
+        """
+        handshake = self._handshake.renewed(self._router.tokens) if admitted else self._handshake
         # Counted from here on: others that come in the same moment are to go elsewhere.
         replica.sessions += 1
         link: ReplicaLink | None = None
@@ -174,7 +201,7 @@ class ReplicaSearch:
         self._router.metrics.connect_failures.labels(replica.endpoint.label).inc()
         if failure.status in (401, 403):
             # The replica lives, and says no to this client.
-            self._refusal = Refused(1008, "unauthorized", UNAUTHORIZED)
+            self._refusal = Refused(1008, "unauthorized", UNAUTHORIZED, failure.status)
             return
         logger.warning("replica %s cannot be connected to: %s", replica.endpoint.label, failure)
         await self._router.registry.record_failure(

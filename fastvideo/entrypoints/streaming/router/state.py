@@ -6,6 +6,9 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 
+from fastvideo.api.access_config import AuthConfig
+from fastvideo.entrypoints.access.access_control import AccessControl, token_secret
+from fastvideo.entrypoints.access.stream_tokens import StreamTokens
 from fastvideo.entrypoints.streaming.router.config import RouterConfig
 from fastvideo.entrypoints.streaming.router.metrics import RouterMetrics
 from fastvideo.entrypoints.streaming.router.place import StreamPlace
@@ -14,12 +17,16 @@ from fastvideo.entrypoints.streaming.router.sticky import StickySessions
 
 # For a bridge's last words, and its close.
 CLOSING_S = 6.0
+# Long enough for one connection to a replica to be opened.
+RENEWED_TOKEN_S = 60.0
 
 
 @dataclass
 class RouterState:
     """One router's parts, made by ``build_router_app``. ``draining``: no session is taken any more.
 
+    ``access`` is for the router's own routes: replicas decide about their clients themselves. ``tokens`` renews the
+    stream tokens of clients whose session goes on elsewhere. Raises ConfigValidationError for keys that cannot be.
     ``sessions``: the connections that are open; ``closing``: set when those that are left have to end.
     """
 
@@ -30,7 +37,12 @@ class RouterState:
     sessions: set[asyncio.Task[Any]] = field(default_factory=set)
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     draining: bool = False
+    access: AccessControl = field(init=False)
+    tokens: StreamTokens | None = field(init=False)
     _holders: dict[str, StreamPlace] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._take_keys(self.config)
 
     def hold(self, token: str, place: StreamPlace) -> None:
         """This place's connection has the session of the token. An older one must not take it back."""
@@ -47,9 +59,19 @@ class RouterState:
             del self._holders[place.token]
 
     def reload(self, config: RouterConfig) -> None:
-        """Take over a changed config: replicas, checks and time-outs at once; host and port at the next start."""
+        """Take over a changed config: replicas, keys, checks and time-outs at once; host and port at the next start.
+
+        Raises ConfigValidationError, and changes nothing then.
+        """
+        self._take_keys(config)
         self.registry.replace(config.replicas)
         self.config = config
+
+    def _take_keys(self, config: RouterConfig) -> None:
+        access = AccessControl(AuthConfig(admin_keys=config.admin_keys))
+        variable = config.token_secret_env
+        self.tokens = StreamTokens(token_secret(variable), RENEWED_TOKEN_S) if variable is not None else None
+        self.access = access
 
     async def drain(self) -> None:
         """Take no more sessions; those that are left after ``drain_timeout_seconds`` are told to come back, and end."""

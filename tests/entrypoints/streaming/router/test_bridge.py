@@ -284,14 +284,17 @@ async def test_an_upgrade_that_is_refused_goes_to_the_next_replica(parts, replic
         assert (await parts.started(client))["model_id"] == "b"
 
 
-async def test_credentials_that_no_replica_accepts_are_1008(parts, replicas, route):
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_client_that_no_replica_accepts_is_told_so_before_it_is_accepted(parts, replicas, route, status):
     (a,) = await replicas("a")
-    a.upgrade_status = 401
-    async with route(a) as router, router.client(opening=None) as client:
-        message, code, reason = await parts.last_words(client)
+    a.upgrade_status = status
+    async with route(a) as router:
+        with pytest.raises(websockets.InvalidStatus) as refused:
+            async with router.client(opening=None):
+                pass
         assert router.state.registry.get(a.url).is_healthy
-    assert (message["code"], message["reason"]) == ("session_rejected", "unauthorized")
-    assert (code, reason) == (1008, "unauthorized")
+    assert refused.value.response.status_code == status
+    assert json.loads(refused.value.response.body)["error"]["code"] == "unauthorized"
 
 
 async def test_a_replica_that_does_not_answer_the_handshake_is_left(parts, replicas, route):

@@ -2,7 +2,8 @@
 
 import pytest
 
-from fastvideo.entrypoints.streaming.router.forwarded import end_to_end, for_replica, is_trusted
+from fastvideo.entrypoints.access.networks import is_trusted
+from fastvideo.entrypoints.streaming.router.forwarded import end_to_end, for_replica
 
 CLIENT = [
     ("host", "video.example"),

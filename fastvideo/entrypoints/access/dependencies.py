@@ -1,0 +1,63 @@
+"""What routes declare to be closed to strangers: ``caller: Client`` or ``caller: Admin`` among their arguments."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Depends, FastAPI
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import HTTPConnection
+from starlette.responses import JSONResponse, Response
+from starlette.websockets import WebSocket
+
+from fastvideo.entrypoints.access.access_control import AccessControl
+from fastvideo.entrypoints.access.caller import AccessRefused, Caller
+
+__all__ = ["Admin", "Client", "admin_caller", "client_caller", "install_access"]
+
+
+def install_access(app: FastAPI, access: AccessControl) -> None:
+    """Have the routes of ``app`` ask this access control, and answer refusals: HTTP requests with an error, WebSockets
+    with the same before they are accepted."""
+    app.state.access = access
+    app.exception_handler(AccessRefused)(_refuse)
+    if access.allowed_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=access.allowed_origins,
+            allow_methods=["GET", "HEAD", "POST", "DELETE"],
+            allow_headers=["authorization", "content-type", "range"],
+        )
+
+
+async def client_caller(connection: HTTPConnection) -> Caller:
+    """Who asks; raises AccessRefused unless they may use what is for clients."""
+    access: AccessControl = connection.app.state.access
+    return access.client(connection)
+
+
+async def admin_caller(connection: HTTPConnection) -> Caller:
+    """Who asks; raises AccessRefused unless they may use what is for operators."""
+    access: AccessControl = connection.app.state.access
+    return access.admin(connection)
+
+
+Client = Annotated[Caller, Depends(client_caller)]
+Admin = Annotated[Caller, Depends(admin_caller)]
+
+
+async def _refuse(connection: HTTPConnection, refusal: Exception) -> Response | None:
+    assert isinstance(refusal, AccessRefused)
+    headers = {"cache-control": "no-store"}
+    if refusal.status == 401:
+        headers["www-authenticate"] = "Bearer"
+    body = {"error": {"code": "unauthorized", "message": refusal.message}}
+    response = JSONResponse(body, refusal.status, headers)
+    if not isinstance(connection, WebSocket):
+        return response
+    if "websocket.http.response" in connection.scope.get("extensions", {}):
+        await connection.send_denial_response(response)
+    else:
+        # Before the handshake is complete, a close is an answer of 403.
+        await connection.close()
+    return None
