@@ -8,22 +8,18 @@ be there, its pictures must decode, and its events must be whole.
 from __future__ import annotations
 
 import io
-import json
-import os
 import random
 import signal
 import struct
-import subprocess
 import sys
 import tempfile
-import threading
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import av
 
+from benchmarks.killed_writers import Writers
 from benchmarks.recording_writer import BOUNDS, FPS, PROMPT, coded_session
 from benchmarks.report import Effort, Figure, Report, main
 from fastvideo.entrypoints.streaming.recordings.event_lines import END, read_events
@@ -33,7 +29,7 @@ from fastvideo.entrypoints.streaming.recordings.recording_info import RecordingI
 from fastvideo.media.boxes import BoxError, parse_boxes
 from fastvideo.media.segment_index import INDEX_BYTES
 
-ROOT = Path(__file__).resolve().parent.parent
+_WRITER = "benchmarks.recording_writer"
 _KILLS = {Effort.QUICK: 3, Effort.NORMAL: 20, Effort.LONG: 200}
 _LONGEST_S = 0.1
 
@@ -57,56 +53,29 @@ class _Told:
     status: int = 0
 
 
-class _Writers:
-    """The process that forks writers."""
+def _run(writers: Writers, order: dict[str, Any], kill_after_s: float | None = None) -> _Told:
+    """One writer, killed so long after its first word about a recording; its end is awaited."""
+    told = _Told()
 
-    def __enter__(self) -> _Writers:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.recording_writer"],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
-        return self
+    def hear(words: list[str]) -> None:
+        match words:
+            case ["have", recording_id, size]:
+                told.have[recording_id] = int(size)
+            case ["done", recording_id]:
+                told.done.append(recording_id)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._process.kill()
-        self._process.communicate()
-
-    def run(self, order: dict[str, Any], kill_after_s: float | None) -> _Told:
-        """One writer, killed so long after its first word about a recording; its end is awaited."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        told, pid, killer = _Told(), -1, None
-        self._process.stdin.write(json.dumps(order).encode() + b"\n")
-        self._process.stdin.flush()
-        for line in self._process.stdout:
-            match line.decode().split():
-                case ["pid", number]:
-                    pid = int(number)
-                case ["have", recording_id, size]:
-                    told.have[recording_id] = int(size)
-                    if killer is None and kill_after_s is not None:
-                        assert pid > 0
-                        killer = threading.Timer(kill_after_s, os.kill, (pid, signal.SIGKILL))
-                        killer.start()
-                case ["done", recording_id]:
-                    told.done.append(recording_id)
-                case ["ended", status]:
-                    told.status = int(status)
-                    return told
-        raise RuntimeError("the process that forks writers ended; its messages are above")
+    told.status = writers.run(order, hear, kill_after_s=kill_after_s, first_words=("have",))
+    return told
 
 
 def kill_at_random(folder: Path, kills: int, seed: int = 0) -> Findings:
     """So many writers, each killed at a random moment."""
     found, chance = Findings(), random.Random(seed)
-    with _Writers() as writers:
+    with Writers(_WRITER) as writers:
         for number in range(kills):
             order = {"folder": str(folder), "seed": seed + number}
-            _check(folder, writers.run(order, chance.uniform(0.0, _LONGEST_S)), found, expected=-signal.SIGKILL)
+            told = _run(writers, order, chance.uniform(0.0, _LONGEST_S))
+            _check(folder, told, found, expected=-signal.SIGKILL)
     return found
 
 
@@ -114,11 +83,12 @@ def kill_before_each_step(folder: Path) -> Findings:
     """Writers that find a recording of a killed one and make a new one, each ended before the next step on the disk,
     until one gets through."""
     found, step = Findings(), 0
-    with _Writers() as writers:
-        _check(folder, writers.run({"folder": str(folder), "seed": -1, "rounds": 1}, None), found, expected=0)
+    with Writers(_WRITER) as writers:
+        told = _run(writers, {"folder": str(folder), "seed": -1, "rounds": 1})
+        _check(folder, told, found, expected=0)
         while True:
             _interrupt_newest(folder)
-            told = writers.run({"folder": str(folder), "seed": step, "die_at": step, "rounds": 1}, None)
+            told = _run(writers, {"folder": str(folder), "seed": step, "die_at": step, "rounds": 1})
             _check(folder, told, found, expected=0 if told.status == 0 else -signal.SIGKILL)
             if told.status == 0:
                 return found

@@ -1,26 +1,21 @@
-"""Records sessions until it is killed, for ``recording_kills``: a process that forks a writer for each line it reads.
+"""Records sessions until it is killed, for ``recording_kills``: forks a writer for each order.
 
-A line is JSON: ``folder``, ``seed``, how many recordings (``rounds``, or no end), and perhaps ``die_at``: the number of
-the step on a disk before which the writer ends itself. For each line come back ``pid N``, then of the writer ``have ID
-BYTES`` whenever so much of a recording was written, ``done ID`` when one has ended, and at last ``ended STATUS``.
+An order holds the ``folder``. A writer says ``have ID BYTES`` whenever so much of a recording was written, and
+``done ID`` when one has ended.
 """
 
 from __future__ import annotations
 
 import itertools
-import json
-import os
 import random
-import signal
-import sys
 import time
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks.killed_writers import fork_writers, tell
 from fastvideo.entrypoints.streaming.recordings.library import Library
 from fastvideo.entrypoints.streaming.recordings.recording import Recording
 from fastvideo.entrypoints.streaming.recordings.recording_info import RecordingInfo
@@ -52,11 +47,6 @@ def coded_session() -> tuple[bytes, list[list[bytes]]]:
     return init, segments
 
 
-def _tell(text: str) -> None:
-    # Shorter than a pipe's buffer, so it is written whole or not at all.
-    os.write(1, f"{text}\n".encode())
-
-
 def _record_on(folder: str, seed: int, rounds: int | None) -> None:
     chance, (init, segments) = random.Random(seed), coded_session()
     library = Library(Path(folder), BOUNDS)
@@ -73,54 +63,19 @@ def _record_on(folder: str, seed: int, rounds: int | None) -> None:
             for data in (init, *fragments):
                 recording.add_media(data, time.time())
                 library.put(recording.info)
-                _tell(f"have {recording_id} {recording.info.media_bytes}")
+                tell(f"have {recording_id} {recording.info.media_bytes}")
             recording.add_event("ltx2_segment_complete", time.time(), {})
         recording.finish("stop_requested", time.time())
         library.put(recording.info)
-        _tell(f"done {recording_id}")
+        tell(f"done {recording_id}")
     library.close()
 
 
-def _die_at(step: int) -> None:
-    """End this process before its ``step``-th step on a disk, as a kill does: nothing is cleaned up."""
-    left = itertools.count(step, -1)
-
-    def counted(action: Callable[..., Any]) -> Callable[..., Any]:
-        def run(*arguments: Any, **settings: Any) -> Any:
-            # What it tells us is no step.
-            if arguments[0] != 1 and next(left) == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return action(*arguments, **settings)
-
-        return run
-
-    for name in _STEPS:
-        setattr(os, name, counted(getattr(os, name)))
-
-
-def _be_writer(order: dict[str, Any]) -> None:
-    try:
-        if order.get("die_at") is not None:
-            _die_at(order["die_at"])
-        _record_on(order["folder"], order["seed"], order.get("rounds"))
-    except BaseException as error:
-        os.write(2, f"the writer failed: {error!r}\n".encode())
-        os._exit(1)
-    os._exit(0)
-
-
-def main() -> None:
-    coded_session()
-    for line in sys.stdin:
-        order = json.loads(line)
-        pid = os.fork()
-        if pid == 0:
-            # Said by itself, so that it comes before anything else that it says.
-            _tell(f"pid {os.getpid()}")
-            _be_writer(order)
-        _, status = os.waitpid(pid, 0)
-        _tell(f"ended {os.waitstatus_to_exitcode(status)}")
+def _write(order: dict[str, Any]) -> None:
+    _record_on(order["folder"], order["seed"], order.get("rounds"))
 
 
 if __name__ == "__main__":
-    main()
+    # Coded before any writer is forked, and so once for all of them.
+    coded_session()
+    fork_writers(_write, _STEPS)

@@ -7,30 +7,26 @@ and a blob that was acknowledged and not dropped must be there.
 
 from __future__ import annotations
 
-import json
 import logging
-import os
 import random
 import signal
-import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import redis
 
+from benchmarks.killed_writers import Writers
 from benchmarks.redis_server import RedisServer
 from benchmarks.report import Effort, Figure, Report, main
 from benchmarks.store_writer import SESSION, is_whole_blob, is_whole_state
 from fastvideo.entrypoints.streaming.store_urls import Stores, open_stores
 
-ROOT = Path(__file__).resolve().parent.parent
+_WRITER = "benchmarks.store_writer"
 _MOMENTS = {Effort.QUICK: 3, Effort.NORMAL: 20, Effort.LONG: 200}
 _LONGEST_S = 0.15
 
@@ -55,60 +51,32 @@ class _Told:
     status: int = 0
 
 
-class _Writers:
-    """The process that forks writers."""
+def _run(writers: Writers, order: dict[str, Any], kill_after_s: float | None = None) -> _Told:
+    """One writer, killed so long after its first word about a blob or a state; its end is awaited."""
+    told = _Told()
 
-    def __enter__(self) -> _Writers:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.store_writer"],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
-        return self
+    def hear(words: list[str]) -> None:
+        match words:
+            case ["begun", number]:
+                told.begun = int(number)
+            case ["done", number]:
+                told.done = int(number)
+            case ["put", blob_id]:
+                told.put.add(blob_id)
+            case ["drop", blob_id]:
+                told.put.discard(blob_id)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._process.kill()
-        self._process.communicate()
-
-    def run(self, order: dict[str, Any], kill_after_s: float | None) -> _Told:
-        """One writer, killed so long after its first word about a blob or a state; its end is awaited."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        told, pid, killer = _Told(), 0, None
-        self._process.stdin.write(json.dumps(order).encode() + b"\n")
-        self._process.stdin.flush()
-        for line in self._process.stdout:
-            word, _, rest = line.decode().strip().partition(" ")
-            match word:
-                case "pid":
-                    pid = int(rest)
-                case "begun":
-                    told.begun = int(rest)
-                case "done":
-                    told.done = int(rest)
-                case "put":
-                    told.put.add(rest)
-                case "drop":
-                    told.put.discard(rest)
-                case "ended":
-                    told.status = int(rest)
-                    return told
-            if word in ("put", "begun") and killer is None and kill_after_s is not None:
-                killer = threading.Timer(kill_after_s, os.kill, (pid, signal.SIGKILL))
-                killer.start()
-        raise RuntimeError("the process that forks writers ended; its messages are above")
+    told.status = writers.run(order, hear, kill_after_s=kill_after_s, first_words=("put", "begun"))
+    return told
 
 
 def kill_at_random(sessions_url: str, blobs_url: str, moments: int, seed: int = 0) -> Findings:
     """So many writers, each killed at a random moment."""
     found, chance = Findings(), random.Random(seed)
-    with _Writers() as writers, _opened(sessions_url, blobs_url) as stores:
+    with Writers(_WRITER) as writers, _opened(sessions_url, blobs_url) as stores:
         for number in range(moments):
             order = {"sessions": sessions_url, "blobs": blobs_url, "seed": seed + number}
-            told = writers.run(order, chance.uniform(0.0, _LONGEST_S))
+            told = _run(writers, order, chance.uniform(0.0, _LONGEST_S))
             _check(stores, blobs_url, told, found, expected=-signal.SIGKILL)
     return found
 
@@ -116,11 +84,11 @@ def kill_at_random(sessions_url: str, blobs_url: str, moments: int, seed: int = 
 def kill_before_each_step(folder: Path, rounds: int = 1) -> Findings:
     """Writers to files, each ended before the next step on the disk, until one gets through."""
     found, url = Findings(), f"file:{folder}"
-    with _Writers() as writers, _opened(url, url) as stores:
+    with Writers(_WRITER) as writers, _opened(url, url) as stores:
         step = 0
         while True:
             order = {"sessions": url, "blobs": url, "seed": step, "die_at": step, "rounds": rounds}
-            told = writers.run(order, None)
+            told = _run(writers, order)
             _check(stores, url, told, found, expected=0 if told.status == 0 else -signal.SIGKILL)
             if told.status == 0:
                 return found
