@@ -16,6 +16,7 @@ from fastvideo.api.errors import (
     ImageInvalid,
     LimitExceeded,
     PresetUnknown,
+    QuotaExceeded,
     StateInvalid,
 )
 from fastvideo.api.limits import validate_request
@@ -125,6 +126,7 @@ __all__ = [
     "PromptSafetyConfig",
     "QuantizationConfig",
     "QueueConfig",
+    "QuotaExceeded",
     "RecordingsConfig",
     "ReferenceConfig",
     "RequestLimits",

@@ -1,11 +1,11 @@
-"""Who may use a server: what a config file says about keys, origins and proxies."""
+"""Who may use a server, and how much of it: what a config file says about keys, origins and quotas."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, PositiveFloat, PositiveInt
 
 from fastvideo.api.strict_config import StrictConfig
 
@@ -51,3 +51,24 @@ class AuthConfig(StrictConfig):
     token_secret_env: str | None = None
     allowed_origins: list[Origin] = field(default_factory=list)
     trusted_proxies: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Quota(StrictConfig):
+    """How much one key, or one address, may use; None is as much as the server gives.
+
+    ``messages_per_second``: of streams, and HTTP requests, on average; twice as many at once. ``segments_per_hour``:
+    in any hour.
+    """
+
+    max_sessions: PositiveInt | None = None
+    messages_per_second: PositiveFloat | None = None
+    segments_per_hour: PositiveInt | None = None
+
+
+@dataclass
+class QuotasConfig(StrictConfig):
+    """What holds for each API key, and what for each client address (IPv6: each /64 network)."""
+
+    per_key: Quota = field(default_factory=Quota)
+    per_address: Quota = field(default_factory=Quota)

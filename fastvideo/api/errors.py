@@ -7,6 +7,7 @@ FastVideoError
 ├── StateInvalid (ValueError)            a continuation state that cannot be used
 ├── ImageInvalid (ValueError)            an initial image that cannot be used
 ├── CheckpointError                      model weights that cannot be loaded
+├── QuotaExceeded                        a client uses more than the operator grants it
 ├── GenerationCancelled                  somebody asked the generation to stop
 ├── GenerationFailed                     the generator raised or returned nothing usable
 └── EncodeError                          frames or sound that could not be coded
@@ -70,6 +71,18 @@ class ImageInvalid(FastVideoError, ValueError):
 
 class CheckpointError(FastVideoError):
     """Model weights that are missing, incomplete, or of another model."""
+
+
+class QuotaExceeded(FastVideoError):
+    """A client uses more than the operator grants to its key or address; ``retry_after_s`` seconds later it may."""
+
+    code = "session_rejected"
+    reason = "rate_limited"
+    retryable = True
+
+    def __init__(self, message: str, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class GenerationCancelled(FastVideoError):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from fastvideo.api.access_config import ApiKeyConfig, AuthConfig
+from fastvideo.api.access_config import ApiKeyConfig, AuthConfig, Quota, QuotasConfig
 from fastvideo.api.generation_request import (
     ContinuationState,
     GenerationPlan,
@@ -71,6 +71,8 @@ __all__ = [
     "PromptSafetyConfig",
     "QuantizationConfig",
     "QueueConfig",
+    "Quota",
+    "QuotasConfig",
     "RecordingsConfig",
     "ReferenceConfig",
     "RequestLimits",
@@ -89,12 +91,13 @@ __all__ = [
 
 @dataclass
 class ServerConfig(StrictConfig):
-    """Where the server listens, and for whom."""
+    """Where the server listens, for whom, and how much they may use."""
 
     host: str = "0.0.0.0"  # noqa: S104  # the documented default; a laptop's shipped configs bind to loopback
     port: int = 8000
     output_dir: str = "outputs/"
     auth: AuthConfig = field(default_factory=AuthConfig)
+    quotas: QuotasConfig = field(default_factory=QuotasConfig)
 
 
 @dataclass

@@ -15,6 +15,10 @@ class Caller:
     admin: bool = False
 
 
+# Counts as itself, and is no key's.
+NOBODY = Caller(None, "unknown")
+
+
 class AccessRefused(Exception):
     """The answer in place of what was asked for. ``counted_as``: what metrics call it."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from typing import Annotated
 
 from fastapi import Depends, FastAPI
@@ -10,17 +12,21 @@ from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, Response
 from starlette.websockets import WebSocket
 
+from fastvideo.api.errors import QuotaExceeded
 from fastvideo.entrypoints.access.access_control import AccessControl
 from fastvideo.entrypoints.access.caller import AccessRefused, Caller
+from fastvideo.entrypoints.access.quotas import Quotas
 
 __all__ = ["Admin", "Client", "admin_caller", "client_caller", "install_access"]
 
 
-def install_access(app: FastAPI, access: AccessControl) -> None:
-    """Have the routes of ``app`` ask this access control, and answer refusals: HTTP requests with an error, WebSockets
-    with the same before they are accepted."""
+def install_access(app: FastAPI, access: AccessControl, quotas: Quotas | None = None) -> None:
+    """Have the routes of ``app`` ask this access control, and count their requests. Refusals are answered: to HTTP
+    requests with an error, to WebSockets with the same before they are accepted."""
     app.state.access = access
+    app.state.quotas = quotas or Quotas()
     app.exception_handler(AccessRefused)(_refuse)
+    app.exception_handler(QuotaExceeded)(_too_much)
     if access.allowed_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -31,9 +37,14 @@ def install_access(app: FastAPI, access: AccessControl) -> None:
 
 
 async def client_caller(connection: HTTPConnection) -> Caller:
-    """Who asks; raises AccessRefused unless they may use what is for clients."""
+    """Who asks; raises AccessRefused unless they may use what is for clients, QuotaExceeded (429) for an HTTP request
+    too many."""
     access: AccessControl = connection.app.state.access
-    return access.client(connection)
+    caller = access.client(connection)
+    if connection.scope["type"] == "http":
+        quotas: Quotas = connection.app.state.quotas
+        quotas.take_message(caller, time.monotonic())
+    return caller
 
 
 async def admin_caller(connection: HTTPConnection) -> Caller:
@@ -61,3 +72,10 @@ async def _refuse(connection: HTTPConnection, refusal: Exception) -> Response | 
         # Before the handshake is complete, a close is an answer of 403.
         await connection.close()
     return None
+
+
+async def _too_much(request: HTTPConnection, error: Exception) -> Response:
+    assert isinstance(error, QuotaExceeded)
+    message = f"Too much at once: {error}."
+    body = {"error": {"code": "rate_limited", "message": message, "retry_after": round(error.retry_after_s, 1)}}
+    return JSONResponse(body, 429, {"retry-after": str(math.ceil(error.retry_after_s)), "cache-control": "no-store"})

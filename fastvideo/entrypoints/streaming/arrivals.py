@@ -6,8 +6,11 @@ import asyncio
 import contextlib
 import logging
 
+from fastvideo.api.errors import QuotaExceeded
+from fastvideo.entrypoints.access.caller import NOBODY, Caller
 from fastvideo.entrypoints.streaming.attachment import GraceOver
 from fastvideo.entrypoints.streaming.connection import Connection, ConnectionLost
+from fastvideo.entrypoints.streaming.error_messages import error_message
 from fastvideo.entrypoints.streaming.frame_log import NotKept
 from fastvideo.entrypoints.streaming.opening import OpeningRefused, parse_opening
 from fastvideo.entrypoints.streaming.protocol import ErrorMessage, SessionResume, encode_server_message
@@ -41,9 +44,17 @@ _LATER = (
     "try_again_later",
 )
 
+_SILENT = ErrorMessage(
+    code="session_rejected", message="There are too many sessions, and no opening message came.", reason="rate_limited"
+)
+# A page that starts again comes while the session that it has left is being ended.
+_LEAVING_S = 1.0
+_LOOK_S = 0.02
 
-async def arrive(connection: Connection, server: ServerState) -> None:
-    """Serve a connection until it is free again: a session of its own, one that its client goes on with, or none."""
+
+async def arrive(connection: Connection, server: ServerState, caller: Caller) -> None:
+    """Serve a caller's connection until it is free again: a session of its own, one that its client goes on with, or
+    none."""
     if server.draining:
         message = ErrorMessage(
             code="session_rejected", message="The server is shutting down.", retryable=True, reason="draining"
@@ -51,16 +62,71 @@ async def arrive(connection: Connection, server: ServerState) -> None:
         await _refuse(connection, message, 1001, "shutting_down")
     else:
         try:
+            allowance = server.quotas.admit(caller, server.clock())
+        except QuotaExceeded:
+            await _arrive_beyond_quota(connection, server, caller)
+            return
+        try:
             session = server.sessions.create(now=server.clock())
         except SessionRejected as rejection:
-            wish = await _wish_to_resume(connection, server)
+            allowance.close()
+            wish = None
+            if server.sessions.parked:
+                with contextlib.suppress(ConnectionLost, TimeoutError):
+                    wish = _wish_to_resume(await _opening_frame(connection))
             if wish is not None:
-                await serve_resumed(connection, server, wish)
+                await serve_resumed(connection, server, wish, caller)
                 return
             message = ErrorMessage(code="session_rejected", message=str(rejection))
             await _refuse(connection, message, 1013, "session_rejected")
         else:
-            await _run(SessionRunner(connection, session, server), connection, server)
+            await _run(SessionRunner(connection, session, server, allowance=allowance), connection, server)
+
+
+async def _arrive_beyond_quota(connection: Connection, server: ServerState, caller: Caller) -> None:
+    """Serve a caller who has as many sessions as they may: they may have come back to one, or have just left one."""
+    try:
+        opening = await _opening_frame(connection)
+    except (ConnectionLost, TimeoutError):
+        await _refuse(connection, _SILENT, 1013, "rate_limited")
+        return
+    wish = _wish_to_resume(opening)
+    if wish is not None:
+        await serve_resumed(connection, server, wish, caller)
+        return
+    until_s = server.clock() + _LEAVING_S
+    while True:
+        try:
+            allowance = server.quotas.admit(caller, server.clock())
+            break
+        except QuotaExceeded as error:
+            if server.clock() >= until_s:
+                await _refuse(connection, error_message(error), 1013, "rate_limited")
+                return
+        await asyncio.sleep(_LOOK_S)
+    try:
+        session = server.sessions.create(now=server.clock())
+    except SessionRejected as rejection:
+        allowance.close()
+        refusal = ErrorMessage(code="session_rejected", message=str(rejection))
+        await _refuse(connection, refusal, 1013, "session_rejected")
+        return
+    again = _Reread(connection, opening)
+    await _run(SessionRunner(again, session, server, allowance=allowance), again, server)
+
+
+class _Reread:
+    """A connection whose first frame was read before."""
+
+    def __init__(self, connection: Connection, frame: str | bytes) -> None:
+        self._connection = connection
+        self._frame: str | bytes | None = frame
+        self.send = connection.send
+        self.close = connection.close
+
+    async def receive(self) -> str | bytes:
+        frame, self._frame = self._frame, None
+        return frame if frame is not None else await self._connection.receive()
 
 
 async def _run(runner: SessionRunner, connection: Connection, server: ServerState) -> None:
@@ -73,7 +139,7 @@ async def _run(runner: SessionRunner, connection: Connection, server: ServerStat
         await asyncio.wait({task, served}, return_when=asyncio.FIRST_COMPLETED)
         if runner.handed_over is not None:
             await asyncio.wait({task})
-            await serve_resumed(connection, server, runner.handed_over)
+            await serve_resumed(connection, server, runner.handed_over, runner.caller)
     except asyncio.CancelledError:
         runner.cut(connection)
         raise
@@ -81,25 +147,32 @@ async def _run(runner: SessionRunner, connection: Connection, server: ServerStat
         served.cancel()
 
 
-async def _wish_to_resume(connection: Connection, server: ServerState) -> SessionResume | None:
-    """What a client asks for who comes to a full server, where there is something to go on with."""
-    if server.sessions.parked == 0:
+async def _opening_frame(connection: Connection) -> str | bytes:
+    """What a client says first, who can have no new session at once. Raises ConnectionLost, TimeoutError."""
+    async with asyncio.timeout(OPENING_TIMEOUT_S):
+        return await connection.receive()
+
+
+def _wish_to_resume(frame: str | bytes) -> SessionResume | None:
+    """What the client wants to go on with, if that is what it says."""
+    try:
+        message = parse_opening(frame)
+    except OpeningRefused:
         return None
-    with contextlib.suppress(ConnectionLost, TimeoutError, OpeningRefused):
-        async with asyncio.timeout(OPENING_TIMEOUT_S):
-            message = parse_opening(await connection.receive())
-        return message if isinstance(message, SessionResume) else None
-    return None
+    return message if isinstance(message, SessionResume) else None
 
 
-async def serve_resumed(connection: Connection, server: ServerState, message: SessionResume) -> None:
-    """Let a connection go on with the session whose token it brings; returns when it is free again."""
+async def serve_resumed(
+    connection: Connection, server: ServerState, message: SessionResume, caller: Caller = NOBODY
+) -> None:
+    """Let a connection go on with the session whose token it brings, and which the same key opened; returns when it is
+    free again."""
     session_id = session_of(message.resume_token)
     runner = server.runners.get(session_id)
     try:
         if runner is None:
-            await _reopen(connection, server, message)
-        elif matches(message.resume_token, runner.resume_digest):
+            await _reopen(connection, server, message, caller)
+        elif matches(message.resume_token, runner.resume_digest) and runner.owner == caller.key:
             await runner.resume(connection, message)
         else:
             await _refuse(connection, *_UNKNOWN)
@@ -111,7 +184,7 @@ async def serve_resumed(connection: Connection, server: ServerState, message: Se
         raise
 
 
-async def _reopen(connection: Connection, server: ServerState, message: SessionResume) -> None:
+async def _reopen(connection: Connection, server: ServerState, message: SessionResume, caller: Caller) -> None:
     """Go on with a session from what is stored of it, by this server or another one. Raises GraceOver."""
     session_id = session_of(message.resume_token)
     try:
@@ -123,7 +196,8 @@ async def _reopen(connection: Connection, server: ServerState, message: SessionR
         await _refuse(connection, *_LATER)
         return
     kept = record.token_digest if record is not None else server.expired.get(session_id)
-    if kept is None or not matches(message.resume_token, kept):
+    strange = record is not None and record.owner != caller.key
+    if kept is None or strange or not matches(message.resume_token, kept):
         await _refuse(connection, *_UNKNOWN)
         return
     if record is None or (message.last_sequence >= record.cursor.sequence and record.director.running is None):
@@ -134,13 +208,19 @@ async def _reopen(connection: Connection, server: ServerState, message: SessionR
         await _refuse(connection, *_LATER)
         return
     try:
+        allowance = server.quotas.admit(caller, server.clock())
+    except QuotaExceeded as error:
+        await _refuse(connection, error_message(error), 1013, "rate_limited")
+        return
+    try:
         server.sessions.adopt(session)
     except SessionRejected as rejection:
+        allowance.close()
         refusal = ErrorMessage(code="session_rejected", message=str(rejection), retryable=True)
         await _refuse(connection, refusal, 1013, "session_rejected")
         return
     server.left_behind.take(session_id)
-    await _run(SessionRunner(connection, session, server, Returned(record, message)), connection, server)
+    await _run(SessionRunner(connection, session, server, Returned(record, message), allowance), connection, server)
 
 
 async def _refuse(connection: Connection, message: ErrorMessage, code: int, reason: str) -> None:

@@ -69,6 +69,11 @@ def too_slow(message: ErrorMessage) -> Ending:
     return Ending("too_slow", SessionState.ERROR, 1013, (message,), "too_slow", discard=True)
 
 
+def over_quota(message: ErrorMessage) -> Ending:
+    """The client uses more than its key or address is granted."""
+    return Ending("rate_limited", SessionState.ERROR, 1013, (message,), "rate_limited", flush=True)
+
+
 def timeline_broken(message: ErrorMessage) -> Ending:
     """What was sent cannot be continued."""
     messages = (message, Ltx2StreamComplete(reason="error"))

@@ -10,6 +10,7 @@ from fastvideo.api.errors import (
     FastVideoError,
     GenerationFailed,
     ImageInvalid,
+    QuotaExceeded,
     StateInvalid,
 )
 from fastvideo.entrypoints.streaming.admission import QueueFull
@@ -27,6 +28,7 @@ _WRITTEN_FOR_CLIENTS = (
     PoolAcquireTimeout,
     PoolUnavailable,
     PromptBlocked,
+    QuotaExceeded,
     ReaderTooSlow,
     TimelineBroken,
 )
@@ -42,6 +44,7 @@ def error_message(error: Exception) -> ErrorMessage:
         message=_sentence(error)[:_MAX_CHARS],
         retryable=error.retryable,
         reason=cast(ErrorReason | None, error.reason),
+        retry_after=round(error.retry_after_s, 1) if isinstance(error, QuotaExceeded) else None,
     )
 
 

@@ -10,8 +10,11 @@ import asyncio
 import contextlib
 import logging
 import uuid
+from collections.abc import Callable
 
-from fastvideo.api.errors import FastVideoError, GenerationCancelled
+from fastvideo.api.errors import FastVideoError, GenerationCancelled, QuotaExceeded
+from fastvideo.entrypoints.access.caller import NOBODY
+from fastvideo.entrypoints.access.quotas import Allowance
 from fastvideo.entrypoints.streaming import endings
 from fastvideo.entrypoints.streaming.admission import ADMITTED, Place, QueueFull
 from fastvideo.entrypoints.streaming.ask_budget import AskBudget
@@ -71,16 +74,24 @@ class SessionRunner:
 
     A connection that breaks is waited for, for ``streaming.resume.grace_seconds``: a client that comes back
     (:meth:`resume`) gets what it does not have yet. ``returned``: the session goes on from its record, for a client
-    that stands there. ``handed_over``: what the first connection asked for instead of a session of its own.
+    that stands there. ``allowance``: what the client may use, which counts until the session is over.
+    ``handed_over``: what the first connection asked for instead of a session of its own.
     """
 
     def __init__(
-        self, connection: Connection, session: Session, server: ServerState, returned: Returned | None = None
+        self,
+        connection: Connection,
+        session: Session,
+        server: ServerState,
+        returned: Returned | None = None,
+        allowance: Allowance | None = None,
     ) -> None:
         loop = asyncio.get_running_loop()
         self._session = session
         self._server = server
         self._clock = server.clock
+        self._allowance = allowance or server.quotas.admit(NOBODY, self._clock())
+        self.caller = self._allowance.caller
         self._post = _Post(session.id, server)
         self._returned = returned
         self._keeping = SessionKeeping(session, server)
@@ -117,6 +128,11 @@ class SessionRunner:
             make_way=self._make_way,
         )
 
+    @property
+    def owner(self) -> str | None:
+        """The name of the API key that the session was opened with."""
+        return self.caller.key
+
     # --- life
 
     async def run(self) -> None:
@@ -144,6 +160,7 @@ class SessionRunner:
             finally:
                 # After the goodbye, which a store that does not answer should not hold up.
                 await self._keeping.leave(keep=keeps)
+            self._allowance.close()
             self._server.runners.pop(self._session.id, None)
             if reason == "client_lost":
                 self._server.expired.add(self._session.id, self.resume_digest)
@@ -270,11 +287,18 @@ class SessionRunner:
         commands, prompts = self._commands, self._prompts
 
         async def answer(frame: str | bytes) -> None:
+            self._use(self._allowance.take_message)
             await commands.answer(frame)
             prompts.look_ahead()
             self._changed.set()
 
         await link.answers(answer)
+
+    def _use(self, take: Callable[[float], None]) -> None:
+        try:
+            take(self._clock())
+        except QuotaExceeded as error:
+            raise SessionOver(endings.over_quota(error_message(error))) from None
 
     def _cancel_segment(self) -> None:
         if self._segment is not None:
@@ -375,6 +399,7 @@ class SessionRunner:
                 enhancement_enabled=session.enhancement_enabled,
                 director=opening.director.record(),
                 state=session.continuation_state,
+                owner=self.owner,
             )
         )
 
@@ -451,6 +476,8 @@ class SessionRunner:
 
     async def _make_segment(self, start: Start, opening: Opening, prompts: PromptWork) -> None:
         director, session, outcomes = opening.director, self._session, self._server.metrics.segments
+        if not start.again:
+            self._use(self._allowance.take_segment)
         segment = self._segment = SegmentRun(
             start,
             session,

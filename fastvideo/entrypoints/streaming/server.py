@@ -19,6 +19,7 @@ from fastvideo.api.schema import ServeConfig, StreamingConfig
 from fastvideo.api.session_presets import load_session_presets
 from fastvideo.entrypoints.access.access_control import AccessControl, chosen_subprotocol
 from fastvideo.entrypoints.access.dependencies import Admin, Client, install_access
+from fastvideo.entrypoints.access.quotas import Quotas
 from fastvideo.entrypoints.access.token_route import token_route
 from fastvideo.entrypoints.streaming import metrics
 from fastvideo.entrypoints.streaming.arrivals import arrive
@@ -86,7 +87,11 @@ def build_app(
     if not processes and (generator is None) == (pool is None):
         raise ValueError("pass either a generator or a pool, and not both")
     counters = metrics.Metrics()
-    access = AccessControl(serve_config.server.auth, refused=lambda reason: counters.rejected.labels(reason).inc())
+
+    def count_rejected(reason: str) -> None:
+        counters.rejected.labels(reason).inc()
+
+    access = AccessControl(serve_config.server.auth, refused=count_rejected)
     if prompts is None:
         prompts = build_gate(streaming)
     given = session_store if session_store is not None else getattr(pool, "session_store", None)
@@ -122,6 +127,7 @@ def build_app(
         session_presets=session_presets,
         prompts=prompts,
         metrics=counters,
+        quotas=Quotas(serve_config.server.quotas, refused=count_rejected),
         log=SessionLogger(streaming.session_log_dir),
         recordings=Recordings(streaming.recordings) if streaming.recordings.dir is not None else None,
     )
@@ -154,7 +160,7 @@ def build_app(
 
     app = FastAPI(title="fastvideo", version=fastvideo.__version__, lifespan=lifespan, openapi_url=None)
     app.state.server_state = server
-    install_access(app, access)
+    install_access(app, access, server.quotas)
     app.add_middleware(PageHeaders)
     _add_routes(app, server)
     app.include_router(token_route())
@@ -228,7 +234,7 @@ def _add_routes(app: FastAPI, server: ServerState) -> None:
         server.connections.add(task)
         try:
             await websocket.accept(chosen_subprotocol(websocket))
-            await arrive(WebSocketConnection(websocket), server)
+            await arrive(WebSocketConnection(websocket), server, caller)
         finally:
             server.connections.discard(task)
 

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from fastvideo.api.schema import ServeConfig, StreamingConfig
 from fastvideo.api.session_presets import SessionPreset
+from fastvideo.entrypoints.access.quotas import Quotas
 from fastvideo.entrypoints.streaming.connection import Connection
 from fastvideo.entrypoints.streaming.left_behind import LeftBehind
 from fastvideo.entrypoints.streaming.metrics import Metrics
@@ -33,9 +34,13 @@ STORE_THREADS = 16
 
 
 class RunningSession(Protocol):
-    """A session that the server may end, and whose client may come back; ``resume_digest`` is of its token."""
+    """A session that the server may end, and whose client may come back; ``resume_digest`` is of its token, ``owner``
+    the name of the API key that it was opened with."""
 
     resume_digest: bytes
+
+    @property
+    def owner(self) -> str | None: ...
 
     def drain(self) -> None:
         """End because the server goes away: after the segment that is running, or at once when none is."""
@@ -108,6 +113,7 @@ class ServerState:
     runners: dict[str, RunningSession] = field(default_factory=dict)
     expired: ExpiredSessions = field(default_factory=ExpiredSessions)
     recordings: Recordings | None = None
+    quotas: Quotas = field(default_factory=Quotas)
     draining: bool = False
     drain_task: asyncio.Task[None] | None = None
     start_failure: str | None = None

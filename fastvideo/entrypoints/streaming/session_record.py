@@ -33,7 +33,8 @@ class SessionRecord:
 
     ``token_digest``: of its resume token; ``cursor``: where that segment, or the next one, starts on the timeline;
     ``state``: what it continues, with the ids of its blobs; ``opening``: the session's first message, without image and
-    state; ``enhancement_enabled``: what became of that toggle.
+    state; ``enhancement_enabled``: what became of that toggle; ``owner``: the name of the API key
+    that it was opened with.
     """
 
     token_digest: bytes
@@ -44,6 +45,7 @@ class SessionRecord:
     enhancement_enabled: bool
     director: DirectorRecord
     state: ContinuationState | None
+    owner: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,7 @@ class _Stored(msgspec.Struct, forbid_unknown_fields=True):
     enhancement_enabled: bool
     director: DirectorRecord
     state: ContinuationState | None
+    owner: str | None = None
 
 
 def encode_record(record: SessionRecord) -> ContinuationState:
@@ -76,6 +79,7 @@ def encode_record(record: SessionRecord) -> ContinuationState:
         record.enhancement_enabled,
         record.director,
         record.state,
+        record.owner,
     )
     return ContinuationState(RECORD_KIND, msgspec.to_builtins(stored))
 
@@ -95,6 +99,7 @@ def decode_record(state: ContinuationState) -> SessionRecord:
             stored.enhancement_enabled,
             stored.director,
             stored.state,
+            stored.owner,
         )
     except (msgspec.ValidationError, ValueError) as error:
         raise StateInvalid("a session's record: expected one of this version, got another") from error
