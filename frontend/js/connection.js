@@ -1,3 +1,4 @@
+import { KeyRefused } from "./access.js";
 import { lastSequence } from "./media/boxes.js";
 
 /**
@@ -10,11 +11,14 @@ import { lastSequence } from "./media/boxes.js";
  * @property {(message: ServerMessage) => void} message
  * @property {(bytes: Uint8Array<ArrayBuffer>) => void} media
  * @property {(on: boolean) => void} reconnecting the socket broke and another one is tried; or it has taken its place
+ * @property {() => void} refused the server asks for a key and got none that opens anything; `close` follows
  * @property {(close: {code: number, opened: boolean}) => void} close called exactly once, also when the server was never reached
  */
 
 /** WebSocket close code of a connection that broke. */
 const BROKEN = 1006;
+/** And of one that may not be. */
+const NO_PERMISSION = 1008;
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 3000;
 /** Of no use once they are late. */
@@ -27,8 +31,9 @@ const PASSING = ["ping", "playback_status"];
 export class Connection {
   #url;
   #events;
-  /** @type {WebSocket} */
-  #socket;
+  #subprotocols;
+  /** @type {WebSocket | null} */
+  #socket = null;
   #opened = false;
   #closed = false;
   /** @type {string | null} what opens the session again, once the server has told */
@@ -48,11 +53,13 @@ export class Connection {
   /**
    * @param {string} url
    * @param {ConnectionEvents} events
+   * @param {() => Promise<string[]> | null} [subprotocols] what to offer with each socket; null is nothing, at once
    */
-  constructor(url, events) {
+  constructor(url, events, subprotocols = () => null) {
     this.#url = url;
     this.#events = events;
-    this.#socket = this.#connect();
+    this.#subprotocols = subprotocols;
+    this.#connect();
   }
 
   /** @param {ClientMessage} message dropped when the connection is over: its end is reported by `close` */
@@ -66,11 +73,32 @@ export class Connection {
   abandon() {
     this.#closed = true;
     clearTimeout(this.#timer);
-    this.#socket.close(1000);
+    this.#socket?.close(1000);
   }
 
   #connect() {
-    const socket = new WebSocket(this.#url);
+    const asked = this.#subprotocols();
+    if (asked === null) this.#open([]);
+    else void asked.then((offered) => this.#open(offered), (problem) => this.#notOpened(problem));
+  }
+
+  /** @param {unknown} problem */
+  #notOpened(problem) {
+    if (this.#closed) return;
+    if (!(problem instanceof KeyRefused)) {
+      this.#ended(BROKEN);
+      return;
+    }
+    this.#closed = true;
+    this.#events.refused();
+    this.#events.close({ code: NO_PERMISSION, opened: this.#opened });
+  }
+
+  /** @param {string[]} offered */
+  #open(offered) {
+    if (this.#closed) return;
+    const socket = new WebSocket(this.#url, offered);
+    this.#socket = socket;
     socket.binaryType = "arraybuffer";
     socket.onopen = () => {
       if (this.#closed) return;
@@ -87,7 +115,6 @@ export class Connection {
     socket.onclose = ({ code }) => {
       if (!this.#closed) this.#ended(code);
     };
-    return socket;
   }
 
   /** @param {Uint8Array<ArrayBuffer>} bytes */
@@ -136,18 +163,13 @@ export class Connection {
       this.#broke_ms = broke_ms;
       this.#events.reconnecting(true);
     }
-    this.#timer = setTimeout(
-      () => {
-        this.#socket = this.#connect();
-      },
-      this.#pause_ms * (0.5 + Math.random() / 2),
-    );
+    this.#timer = setTimeout(() => this.#connect(), this.#pause_ms * (0.5 + Math.random() / 2));
     this.#pause_ms = Math.min(2 * this.#pause_ms, LONGEST_PAUSE_MS);
   }
 
   /** @param {ClientMessage} message */
   #write(message) {
-    if (this.#socket.readyState === WebSocket.OPEN) this.#socket.send(JSON.stringify(message));
+    if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(JSON.stringify(message));
   }
 }
 

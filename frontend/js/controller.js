@@ -17,13 +17,14 @@ import { problemWords } from "./wording.js";
 const RECORDING_LIMIT_BYTES = 512 * 1024 * 1024;
 
 /**
- * Turns what the viewer does into messages, and what the server sends into state and media. Events: `begin` when a new stream begins, and
- * `message` with each message of the server as detail, once it is noted.
+ * Turns what the viewer does into messages, and what the server sends into state and media. Events: `begin` when a new stream begins,
+ * `refused` when the server wants another key, and `message` with each message of the server as detail, once it is noted.
  */
 export class Controller extends EventTarget {
   #store;
   #player;
   #url;
+  #access;
   #clientId;
   /** @type {Connection | null} */
   #connection = null;
@@ -41,13 +42,15 @@ export class Controller extends EventTarget {
    * @param {import("./store.js").Store<AppState>} parts.store
    * @param {import("./media/player.js").Player} parts.player
    * @param {string} parts.url of the stream
+   * @param {import("./access.js").Access} parts.access
    * @param {string} parts.clientId
    */
-  constructor({ store, player, url, clientId }) {
+  constructor({ store, player, url, access, clientId }) {
     super();
     this.#store = store;
     this.#player = player;
     this.#url = url;
+    this.#access = access;
     this.#clientId = clientId;
     player.addEventListener("change", () => store.update((state) => ({ ...state, playback: player.stats })));
     player.addEventListener("firstframe", () => this.#changeSession((session) => sessions.firstFrameShown(session, performance.now())));
@@ -216,13 +219,18 @@ export class Controller extends EventTarget {
     }));
     this.dispatchEvent(new Event("begin"));
     /** @type {Connection} */
-    const connection = new Connection(this.#url, {
-      open: () => this.#opened(curated),
-      message: (message) => this.#received(message),
-      media: (bytes) => this.#gotMedia(bytes),
-      reconnecting: (on) => this.#changeSession((session) => sessions.reconnecting(session, on)),
-      close: (close) => this.#closed(close),
-    });
+    const connection = new Connection(
+      this.#url,
+      {
+        open: () => this.#opened(curated),
+        message: (message) => this.#received(message),
+        media: (bytes) => this.#gotMedia(bytes),
+        reconnecting: (on) => this.#changeSession((session) => sessions.reconnecting(session, on)),
+        refused: () => this.#refused(),
+        close: (close) => this.#closed(close),
+      },
+      () => this.#access.subprotocols(),
+    );
     this.#connection = connection;
   }
 
@@ -319,6 +327,12 @@ export class Controller extends EventTarget {
       this.#init = bytes;
     }
     this.#player.append(bytes);
+  }
+
+  #refused() {
+    this.#received({ type: "error", code: "session_rejected", message: "", retryable: false, reason: "unauthorized" });
+    // The close that follows is noted before anybody asks for a key.
+    queueMicrotask(() => this.dispatchEvent(new Event("refused")));
   }
 
   /** @param {{code: number, opened: boolean}} close */

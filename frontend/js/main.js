@@ -1,3 +1,4 @@
+import { Access } from "./access.js";
 import { readInfo, readPresets } from "./api.js";
 import { streamUrl } from "./connection.js";
 import { Controller } from "./controller.js";
@@ -18,6 +19,7 @@ import { showControls } from "./views/controls.js";
 import { showExamples } from "./views/examples.js";
 import { showHeader } from "./views/header.js";
 import { showHealth } from "./views/health.js";
+import { showKeyDialog } from "./views/key_dialog.js";
 import { showLibrary } from "./views/library.js";
 import { showNotices } from "./views/notices.js";
 import { showNow } from "./views/now.js";
@@ -29,7 +31,8 @@ import { showWhispers } from "./views/whisper.js";
 
 const player = new Player(byId("video", HTMLVideoElement));
 const store = new Store(initialState(player.stats));
-const controller = new Controller({ store, player, url: streamUrl(location), clientId: clientId() });
+const access = new Access(sessionStorage);
+const controller = new Controller({ store, player, url: streamUrl(location), access, clientId: clientId() });
 const story = new StoryPlayer(store, controller);
 controller.addEventListener("begin", () => story.streamBegins());
 controller.addEventListener("message", (event) => story.received(/** @type {CustomEvent} */ (event).detail));
@@ -50,8 +53,9 @@ showLibrary(store, story, controller);
 showActions(store, controller, story);
 showNotices(store, controller);
 showRecordSwitch(store, controller);
-showRecordings(store, controller, player);
+showRecordings(store, controller, player, access);
 showWhispers(store);
+showKeyDialog(store, controller, access, () => story.startAgain());
 listenToKeys(store, controller, player);
 
 if (matchMedia("(hover: hover)").matches) byId("prompt", HTMLTextAreaElement).focus();

@@ -168,8 +168,8 @@ export function connectionClosed(session, { code, opened }) {
  * @returns {Ending["kind"]}
  */
 function unannounced(session, { code, opened }) {
-  if (!opened) return "unreachable";
   if (session.problem && session.phase !== "active") return "refused";
+  if (!opened) return "unreachable";
   return session.problem && code === INTERNAL_ERROR ? "error" : "lost";
 }
 

@@ -23,7 +23,7 @@ import { newStory } from "./story.js";
  * @property {number} num_frames
  * @property {Record<string, number>} limits
  * @property {string[]} examples
- * @property {{segment_cap?: number, recordings?: boolean, prompt_enhancement?: boolean}} features
+ * @property {{segment_cap?: number, recordings?: boolean, prompt_enhancement?: boolean, keys_required?: boolean}} features
  *
  * @typedef {{id: number, tone: "good" | "bad", title: string, detail: string}} Notice
  *

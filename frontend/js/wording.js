@@ -14,7 +14,7 @@ const BY_REASON = {
   resume_expired: { title: "That session has expired", detail: "Start a new one, or start from a snapshot file." },
   state_invalid: { title: "The snapshot could not be used", detail: "Choose a snapshot that was saved with the same model." },
   image_invalid: { title: "The start image could not be used", detail: "Choose a PNG, JPEG or WebP picture that is not larger than 32 MB." },
-  unauthorized: { title: "You have no access here", detail: "Ask whoever runs this server for access." },
+  unauthorized: { title: "This server asks for a key", detail: "Start again with one that it knows, or ask whoever runs it." },
   draining: { title: "The server is restarting", detail: "Try again in a minute." },
 };
 

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { beforeEach, mock, test } from "node:test";
 
+import { KeyRefused } from "../../frontend/js/access.js";
 import { Connection } from "../../frontend/js/connection.js";
 
 /** A WebSocket whose other end is the test. */
@@ -13,8 +14,9 @@ class FakeSocket {
   sent = [];
   closed = false;
 
-  constructor(url) {
+  constructor(url, offered) {
     this.url = url;
+    this.offered = offered;
     FakeSocket.all.push(this);
   }
   send(text) {
@@ -178,4 +180,42 @@ test("leaving ends the attempts", () => {
   mock.timers.tick(60_000);
   assert.equal(FakeSocket.all.length, 1);
   assert.deepEqual(heard, ["open", "queue_status", "broke"]);
+});
+
+test("a socket that needs a token is opened with one, and so is the one that takes its place", async () => {
+  let number = 0;
+  const heard = [];
+  const events = { open: () => heard.push("open"), message: () => {}, media: () => {}, reconnecting: () => {}, refused: () => {}, close: () => {} };
+  new Connection("ws://host/v1/stream", events, async () => ["fastvideo.v1", `fastvideo.token.${(number += 1)}`]);
+  assert.equal(FakeSocket.all.length, 0);
+  await Promise.resolve();
+  await Promise.resolve();
+  FakeSocket.all[0].opens();
+  FakeSocket.all[0].says(HELLO);
+  FakeSocket.all[0].ends(1006);
+  mock.timers.tick(3000);
+  await Promise.resolve();
+  await Promise.resolve();
+  assert.deepEqual(FakeSocket.all.map((socket) => socket.offered[1]), ["fastvideo.token.1", "fastvideo.token.2"]);
+  FakeSocket.all[1].opens();
+  assert.equal(FakeSocket.all[1].sent[0].type, "session_resume");
+  assert.deepEqual(heard, ["open"]);
+});
+
+test("a key that is refused ends it without a socket, and one that left meanwhile gets none", async () => {
+  const heard = [];
+  const events = {
+    open: () => {},
+    message: () => {},
+    media: () => {},
+    reconnecting: () => {},
+    refused: () => heard.push("refused"),
+    close: ({ code, opened }) => heard.push(`closed ${code} ${opened}`),
+  };
+  new Connection("ws://host/v1/stream", events, () => Promise.reject(new KeyRefused("no")));
+  const left = new Connection("ws://host/v1/stream", events, async () => []);
+  left.abandon();
+  await new Promise((done) => setImmediate(done));
+  assert.deepEqual(heard, ["refused", "closed 1008 false"]);
+  assert.equal(FakeSocket.all.length, 0);
 });

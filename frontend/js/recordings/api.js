@@ -31,9 +31,12 @@ export const mediaUrl = ({ id }) => `${address(id)}/recording.mp4`;
 /** @param {Recording} recording @returns {string} */
 export const posterUrl = ({ id }) => `${address(id)}/poster.jpg`;
 
-/** @returns {Promise<Recording[] | null>} the newest; null when this server does not tell, or nobody answers */
-export async function listRecordings() {
-  const answer = await get(`${SESSIONS}?limit=${LISTED}`);
+/**
+ * @param {import("../access.js").Access} access
+ * @returns {Promise<Recording[] | null>} the newest; null when this server does not tell, or nobody answers
+ */
+export async function listRecordings(access) {
+  const answer = await get(`${SESSIONS}?limit=${LISTED}`, { headers: access.headers });
   return answer?.ok ? (await answer.json()).sessions : null;
 }
 
@@ -52,9 +55,13 @@ export async function readEvents({ id }) {
   return lines.filter((line) => line !== "").map((line) => JSON.parse(line));
 }
 
-/** @param {Recording} recording @returns {Promise<boolean>} whether it is gone */
-export async function removeRecording({ id }) {
-  const answer = await get(address(id), { method: "DELETE" });
+/**
+ * @param {Recording} recording
+ * @param {import("../access.js").Access} access
+ * @returns {Promise<boolean>} whether it is gone
+ */
+export async function removeRecording({ id }, access) {
+  const answer = await get(address(id), { method: "DELETE", headers: access.headers });
   return answer !== null && (answer.ok || answer.status === 404);
 }
 

@@ -1,6 +1,6 @@
 import { byId, el, icon } from "../dom.js";
 import { remember, remembered } from "../storage.js";
-import { listRecordings, readRecording } from "./api.js";
+import { listRecordings, readRecording, removeRecording } from "./api.js";
 import { recordingCard } from "./card.js";
 import { merged, ownIds, withOwn } from "./shelf.js";
 import { Viewer } from "./viewer.js";
@@ -19,8 +19,9 @@ const REMEMBERED = "recordings";
  * @param {import("../store.js").Store<AppState>} store
  * @param {import("../controller.js").Controller} controller
  * @param {import("../media/player.js").Player} player
+ * @param {import("../access.js").Access} access
  */
-export function showRecordings(store, controller, player) {
+export function showRecordings(store, controller, player, access) {
   const list = el("ul", { class: "shelf", "aria-label": "Recordings" });
   const empty = el(
     "div",
@@ -34,6 +35,7 @@ export function showRecordings(store, controller, player) {
   const dialog = el("dialog", { class: "recordings", id: "recordings", "aria-labelledby": "recordings-title" });
   const viewer = new Viewer({
     back: () => watch(null),
+    remove: (recording) => removeRecording(recording, access),
     removed: (recording) => {
       own = own.filter((id) => id !== recording.id);
       remember(REMEMBERED, own);
@@ -65,7 +67,7 @@ export function showRecordings(store, controller, player) {
 
   async function look() {
     clearTimeout(again);
-    const [listed, mine] = await Promise.all([listRecordings(), Promise.all(own.map(readRecording))]);
+    const [listed, mine] = await Promise.all([listRecordings(access), Promise.all(own.map(readRecording))]);
     // What is gone from the server is forgotten; one that did not answer is not gone.
     const missing = own.filter((_, index) => mine[index] === null && own[index] !== store.state.session.id);
     if (missing.length > 0) {

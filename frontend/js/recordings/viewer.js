@@ -1,7 +1,7 @@
 import { el, icon, setText } from "../dom.js";
 import { fileName } from "../files.js";
 import { clock, counted, fileSize } from "../format.js";
-import { mediaUrl, posterUrl, readEvents, removeRecording } from "./api.js";
+import { mediaUrl, posterUrl, readEvents } from "./api.js";
 import { reasonWords, sceneAt, scenes, when } from "./shelf.js";
 
 /** @typedef {import("./api.js").Recording} Recording */
@@ -19,12 +19,14 @@ export class Viewer {
   /**
    * @param {object} events
    * @param {() => void} events.back
+   * @param {(recording: Recording) => Promise<boolean>} events.remove
    * @param {(recording: Recording) => void} events.removed
    * @param {(recording: Recording) => void} events.failed it could not be removed
    */
-  constructor({ back, removed, failed }) {
+  constructor({ back, remove, removed, failed }) {
     this.element = el("div", { class: "watch", hidden: true }, this.#video, el("div", { class: "watch__side" }, this.#about, this.#scenes));
     this.back = back;
+    this.remove = remove;
     this.removed = removed;
     this.failed = failed;
     this.#video.addEventListener("timeupdate", () => this.#mark());
@@ -89,7 +91,7 @@ export class Viewer {
         return;
       }
       button.disabled = true;
-      const gone = await removeRecording(recording);
+      const gone = await this.remove(recording);
       button.disabled = false;
       if (gone) this.removed(recording);
       else this.failed(recording);
