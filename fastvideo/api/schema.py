@@ -30,6 +30,7 @@ from fastvideo.api.generator_config import (
     QuantizationConfig,
     WorkloadType,
 )
+from fastvideo.api.openai_config import OpenAIConfig
 from fastvideo.api.prompt_config import (
     PromptEndpointConfig,
     PromptEnhancerConfig,
@@ -61,6 +62,7 @@ __all__ = [
     "GpuPoolConfig",
     "InputConfig",
     "OffloadConfig",
+    "OpenAIConfig",
     "OutputConfig",
     "PacingConfig",
     "ParallelismConfig",
@@ -116,3 +118,4 @@ class ServeConfig(StrictConfig):
     server: ServerConfig = field(default_factory=ServerConfig)
     default_request: GenerationRequest = field(default_factory=GenerationRequest)
     streaming: StreamingConfig | None = None
+    openai: OpenAIConfig | None = None

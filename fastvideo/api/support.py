@@ -44,22 +44,21 @@ def value_at(config: Any, path: str) -> Any:
 
 def check_serve_config(config: ServeConfig) -> ServeConfig:
     """The config itself, when everything it asks of the server is offered; ConfigValidationError otherwise."""
+    streaming = config.streaming or StreamingConfig()
     if config.streaming is not None:
         default = ServeConfig(generator=config.generator, streaming=StreamingConfig())
         refuse_unsupported(config, default, SERVING_REASONS)
-        _check_bounds(config)
-        try:
-            validate_request(resolve_request(None, default_request=config.default_request), config.streaming.limits)
-        except LimitExceeded as error:
-            raise LimitExceeded(
-                f"default_request.{error.path}", f"{error.message}; change it, or streaming.limits"
-            ) from None
+    _check_bounds(config, streaming)
+    try:
+        validate_request(resolve_request(None, default_request=config.default_request), streaming.limits)
+    except LimitExceeded as error:
+        raise LimitExceeded(
+            f"default_request.{error.path}", f"{error.message}; change it, or streaming.limits"
+        ) from None
     return config
 
 
-def _check_bounds(config: ServeConfig) -> None:
-    streaming = config.streaming
-    assert streaming is not None
+def _check_bounds(config: ServeConfig, streaming: StreamingConfig) -> None:
     at_least_one = (
         "session_timeout_seconds",
         "generation_segment_cap",

@@ -4,7 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from fastvideo.api import GeneratorConfig, ServeConfig, StreamingConfig, config_to_dict, load_raw_config, parse_config
+from fastvideo.api import (
+    GeneratorConfig,
+    OpenAIConfig,
+    ServeConfig,
+    StreamingConfig,
+    config_to_dict,
+    load_raw_config,
+    parse_config,
+)
 from fastvideo.api.support import check_serve_config
 from fastvideo.entrypoints.streaming.router import ReplicaEndpoint, RouterConfig, load_router_config
 
@@ -12,7 +20,8 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 
 
 def defaults():
-    config = ServeConfig(generator=GeneratorConfig(model_path="tiny:?seed=0"), streaming=StreamingConfig())
+    generator = GeneratorConfig(model_path="tiny:?seed=0")
+    config = ServeConfig(generator=generator, streaming=StreamingConfig(), openai=OpenAIConfig())
     raw = config_to_dict(config)
     # Inputs come with each request; a server has no default for them worth listing.
     raw["default_request"]["inputs"] = {}

@@ -10,7 +10,7 @@ from fastvideo.api.parser import load_serve_config
 from fastvideo.api.schema import ServeConfig
 from fastvideo.api.support import check_serve_config
 
-SERVE_SECTIONS = ("generator", "server", "default_request", "streaming")
+SERVE_SECTIONS = ("generator", "server", "default_request", "streaming", "openai")
 
 
 def build_serve_config(args: argparse.Namespace, overrides: Sequence[str] | None = None) -> ServeConfig:

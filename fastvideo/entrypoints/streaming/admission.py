@@ -36,12 +36,15 @@ class _Lease:
     claimed: bool = False
     busy: bool = False
     segments: int = 0
+    # Takes no slot: what runs under it is bounded by whoever asks.
+    beside: bool = False
 
 
 class Admission:
     """At most ``slots`` sessions hold a lease; the others wait in order of arrival, at most ``max_waiting`` of them.
 
-    A lease whose session has run nothing for ``idle_yield_s`` goes to a session that waits.
+    A lease whose session has run nothing for ``idle_yield_s`` goes to a session that waits. Jobs have leases beside
+    those of sessions: they get one as soon as there is any slot, and take none.
     ``segments_per_lease`` is the expectation that estimates start from.
     """
 
@@ -53,11 +56,12 @@ class Admission:
         self._segment_s: float | None = None
         self._leases: dict[str, _Lease] = {}
         self._waiting: dict[str, None] = {}
+        self._waiting_beside: dict[str, None] = {}
 
     @property
     def leases(self) -> int:
         """Sessions that hold a lease."""
-        return len(self._leases)
+        return sum(not lease.beside for lease in self._leases.values())
 
     @property
     def waiting(self) -> int:
@@ -67,7 +71,7 @@ class Admission:
     @property
     def free_slots(self) -> int:
         """Leases that could be given now."""
-        return max(0, self._slots - len(self._leases))
+        return max(0, self._slots - self.leases)
 
     def set_slots(self, slots: int, now_s: float) -> list[str]:
         """Change how many leases there are; returns the sessions that are admitted by it."""
@@ -94,6 +98,12 @@ class Admission:
             raise QueueFull(f"{self._max_waiting} sessions wait for a worker already; try again later")
         return admitted
 
+    def enter_beside(self, job_id: str, now_s: float) -> list[str]:
+        """Ask for a lease for a job, which takes no slot; returns what is admitted by it. Twice is the same as once."""
+        if job_id not in self._leases:
+            self._waiting_beside[job_id] = None
+        return self.promote(now_s)
+
     def claim(self, session_id: str, now_s: float) -> bool:
         """The session comes for its lease, if it has one: from now on it counts as idle until it runs something."""
         lease = self._leases.get(session_id)
@@ -105,8 +115,9 @@ class Admission:
     def leave(self, session_id: str, now_s: float) -> list[str]:
         """Give up the lease or the place in the queue; returns the sessions that are admitted by it."""
         self._waiting.pop(session_id, None)
+        self._waiting_beside.pop(session_id, None)
         lease = self._leases.pop(session_id, None)
-        if lease is not None:
+        if lease is not None and not lease.beside:
             self._learn_length(lease)
         return self.promote(now_s)
 
@@ -129,8 +140,12 @@ class Admission:
     def promote(self, now_s: float) -> list[str]:
         """Give free leases, and those of sessions idle for too long, to the sessions that wait longest."""
         admitted = []
+        if self._slots > 0:
+            admitted = list(self._waiting_beside)
+            self._waiting_beside.clear()
+            self._leases.update((job_id, _Lease(since_s=now_s, beside=True)) for job_id in admitted)
         while self._waiting:
-            if len(self._leases) >= self._slots and not self._yield_one(now_s):
+            if self.leases >= self._slots and not self._yield_one(now_s):
                 break
             session_id = next(iter(self._waiting))
             del self._waiting[session_id]
@@ -152,10 +167,14 @@ class Admission:
         }
 
     def _idle(self) -> dict[str, float]:
-        return {name: lease.since_s for name, lease in self._leases.items() if lease.claimed and not lease.busy}
+        return {
+            name: lease.since_s
+            for name, lease in self._leases.items()
+            if lease.claimed and not lease.busy and not lease.beside
+        }
 
     def _yield_one(self, now_s: float) -> bool:
-        if self._slots < 1 or len(self._leases) > self._slots:
+        if self._slots < 1 or self.leases > self._slots:
             return False
         idle = self._idle()
         if not idle:

@@ -18,6 +18,8 @@ async def drain(server: ServerState, timeout_s: float) -> None:
     Clients have a few seconds more to take their last messages.
     """
     server.draining = True
+    for leave in server.leaving:
+        leave()
     # Later connections are refused, and hold nothing up.
     running = server.connections | server.session_tasks
     for runner in list(server.runners.values()):

@@ -99,9 +99,16 @@ class InProcessGpuPool(GpuPool):
         timeout: float | None = None,  # noqa: ASYNC109
         on_place: OnPlace | None = None,
     ) -> PoolAssignment:
+        self._check_open()
+        return await self._room.join(session_id, timeout=timeout, on_place=on_place)
+
+    async def join_job(self, job_id: str) -> PoolAssignment:
+        self._check_open()
+        return await self._room.join_job(job_id)
+
+    def _check_open(self) -> None:
         if self._closed or self._report.success is False:
             raise PoolUnavailable("no worker is ready to generate")
-        return await self._room.join(session_id, timeout=timeout, on_place=on_place)
 
     async def release(self, session_id: str) -> None:
         turn = self._turns.pop(session_id, None)

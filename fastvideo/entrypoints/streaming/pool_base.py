@@ -120,6 +120,11 @@ class GpuPool(ABC):
             on_place(ADMITTED)
         return await self.acquire(session_id, timeout=timeout)
 
+    async def join_job(self, job_id: str) -> PoolAssignment:
+        """A place for a job. Its segments take turns with those of sessions, and it takes none of their places: whoever
+        runs jobs bounds how many run at once. This default is :meth:`acquire`."""
+        return await self.acquire(job_id)
+
     async def stream(
         self, session_id: str, job: SegmentJob, *, cancel: CancellationToken | None = None
     ) -> AsyncGenerator[SegmentEvent, None]:

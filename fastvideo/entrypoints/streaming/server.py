@@ -9,7 +9,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import asdict
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Response, WebSocket
 
@@ -48,6 +48,9 @@ from fastvideo.entrypoints.streaming.worker import SegmentGenerator, preset_defa
 from fastvideo.media.video_coder import PRESETS, VideoCoder, choose_encoder
 from fastvideo.resources import example_prompts, frontend_dir
 
+if TYPE_CHECKING:
+    from fastvideo.entrypoints.openai.door import OpenAIDoor
+
 __all__ = ["ServerState", "build_app", "build_server", "run_server"]
 
 logger = logging.getLogger(__name__)
@@ -63,13 +66,15 @@ def build_app(
     pool: GpuPool | None = None,
     session_store: SessionStore | None = None,
     prompts: PromptGate | None = None,
+    live: bool = True,
 ) -> FastAPI:
     """The streaming server around a generator, around a pool of one's own, or around the worker processes that
     ``streaming.pool`` selects when neither is given.
 
     Opens the stores of ``streaming.stores``, which may wait for a disk or a network; the app closes them at its end.
     A session store of one's own, or of one's own pool, takes the place of the configured one, and is not closed.
-    ``prompts`` takes the place of what ``streaming.prompt`` describes; the app closes it.
+    ``prompts`` takes the place of what ``streaming.prompt`` describes; the app closes it. With an ``openai`` block the
+    OpenAI-style API is served as well, and without ``live`` nothing beside it.
 
     Raises ValueError without a ``streaming`` block, for both a generator and a pool, for neither without worker
     processes; ConfigValidationError when a generator of this process shall run in others, and for stores that cannot
@@ -129,8 +134,9 @@ def build_app(
         metrics=counters,
         quotas=Quotas(serve_config.server.quotas, refused=count_rejected),
         log=SessionLogger(streaming.session_log_dir),
-        recordings=Recordings(streaming.recordings) if streaming.recordings.dir is not None else None,
+        recordings=Recordings(streaming.recordings) if live and streaming.recordings.dir is not None else None,
     )
+    door: OpenAIDoor | None = None
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -139,12 +145,18 @@ def build_app(
             asyncio.create_task(_logged(work))
             for work in (functools.partial(_start_pool, server), functools.partial(_reap, server))
         ]
+        jobs = contextlib.AsyncExitStack()
         try:
+            if door is not None:
+                from fastvideo.entrypoints.openai.api_server import lifespan as jobs_lifespan
+
+                await jobs.enter_async_context(jobs_lifespan(door))
             yield
         finally:
             if not server.draining:
                 # Under another server than ours, which drains while it still answers.
                 await drain(server, streaming.drain_timeout_seconds)
+            await jobs.aclose()
             left = [*tasks, *server.session_tasks, *([server.drain_task] if server.drain_task else [])]
             for task in left:
                 task.cancel()
@@ -162,13 +174,24 @@ def build_app(
     app.state.server_state = server
     install_access(app, access, server.quotas)
     app.add_middleware(PageHeaders)
-    _add_routes(app, server)
-    app.include_router(token_route())
-    app.include_router(drain_route(server))
-    app.include_router(recording_routes(server.recordings, streaming.recordings.listing))
-    app.include_router(build_prompt_admin(server.prompts))
+    _add_health(app, server, live=live)
     app.include_router(build_health_router(server.pool, draining=lambda: server.draining, with_health=False))
-    mount_page(app, frontend_dir())
+    app.include_router(drain_route(server))
+    if live:
+        _add_routes(app, server)
+        app.include_router(token_route())
+        app.include_router(recording_routes(server.recordings, streaming.recordings.listing))
+        app.include_router(build_prompt_admin(server.prompts))
+    if serve_config.openai is not None:
+        from fastvideo.entrypoints.openai.api_server import add_api
+
+        try:
+            door = add_api(app, server)
+        except BaseException:
+            close_stores()
+            raise
+    if live:
+        mount_page(app, frontend_dir())
     return app
 
 
@@ -190,9 +213,11 @@ def _open_stores(
     return given, blobs, blobs.close
 
 
-def _add_routes(app: FastAPI, server: ServerState) -> None:
+def _add_health(app: FastAPI, server: ServerState, *, live: bool) -> None:
     @app.get("/health")
     async def health() -> dict[str, Any]:
+        if not live:
+            return {"status": "ok"}
         return {"status": "ok", "sessions": len(server.sessions), "stream_mode": server.streaming.stream_mode}
 
     @app.get("/metrics")
@@ -201,6 +226,8 @@ def _add_routes(app: FastAPI, server: ServerState) -> None:
         server.metrics.queue.set(server.pool.health().queued_sessions)
         return Response(server.metrics.exposition(), media_type=metrics.CONTENT_TYPE)
 
+
+def _add_routes(app: FastAPI, server: ServerState) -> None:
     @app.get("/v1/presets")
     async def presets() -> dict[str, Any]:
         return {"presets": [asdict(preset) for preset in server.session_presets.values()]}
@@ -269,8 +296,8 @@ async def _reap(server: ServerState) -> None:
                 runner.expire()
 
 
-def run_server(serve_config: ServeConfig, *, generator: SegmentGenerator | None = None) -> None:
-    """Serve on ``server.host`` and ``server.port`` until SIGTERM or SIGINT, and drain.
+def run_server(serve_config: ServeConfig, *, generator: SegmentGenerator | None = None, live: bool = True) -> None:
+    """Serve on ``server.host`` and ``server.port`` until SIGTERM or SIGINT, and drain. ``live``: as in ``build_app``.
 
     Without a generator one is built: here, or in worker processes where ``streaming.pool`` asks for them.
 
@@ -293,7 +320,7 @@ def run_server(serve_config: ServeConfig, *, generator: SegmentGenerator | None 
                     generator = built = build_generator(
                         serve_config.generator, pool=streaming.pool, limits=streaming.limits
                     )
-                app = build_app(serve_config, generator, prompts=prompts)
+                app = build_app(serve_config, generator, prompts=prompts, live=live)
             serve(app, "fastvideo", listener)
         finally:
             if built is not None and hasattr(built, "shutdown"):

@@ -90,7 +90,7 @@ class ServerState:
     """One server's parts, made by ``build_app``. ``clock`` gives monotonic seconds.
 
     ``store_calls``: threads of their own for what is asked of stores, so that a slow one holds up nothing else.
-    ``draining``: no session is taken, and no segment begun, any more;
+    ``draining``: no session is taken, and no segment begun, any more; ``leaving`` is called when that begins;
     ``drain_task``: what ends those that there are when an operator asked for it. ``start_failure``: why no session will
     ever be served. ``recordings``: None when the operator wants none.
     """
@@ -115,6 +115,7 @@ class ServerState:
     recordings: Recordings | None = None
     quotas: Quotas = field(default_factory=Quotas)
     draining: bool = False
+    leaving: list[Callable[[], None]] = field(default_factory=list)
     drain_task: asyncio.Task[None] | None = None
     start_failure: str | None = None
     clock: Callable[[], float] = time.monotonic

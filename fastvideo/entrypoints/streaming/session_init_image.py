@@ -57,11 +57,32 @@ def persist_session_init_image(payload: Any, *, output_dir: str | None = None) -
     mime = payload.get("mime")
     if not isinstance(mime, str) or mime not in _TYPES:
         raise ImageInvalid(f"initial_image.mime must be one of {', '.join(_TYPES)}, got {_show(mime)}")
-    extension, decoder, formats = _TYPES[mime]
+    extension, _, _ = _TYPES[mime]
     display_name = _display_name(payload.get("name"), f"init{extension}")
     data = _decode_base64(payload.get("data"))
-    _check_content(data, mime, decoder, formats)
+    check_image(data, mime, "initial_image.data")
     return SessionInitImage(_write(data, extension, output_dir), display_name, mime)
+
+
+def sniff_mime(data: bytes) -> str | None:
+    """The MIME type that an image's first bytes tell, of those that are taken; None for anything else."""
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "image/png"
+    if data.startswith(b"\xff\xd8\xff"):
+        return "image/jpeg"
+    return "image/webp" if data[:4] == b"RIFF" and data[8:12] == b"WEBP" else None
+
+
+def check_image(data: bytes, mime: str, label: str) -> str:
+    """Look at an image's header, then decode it; gives the extension of its files. ``label`` is what errors call it.
+
+    Blocks while it decodes: call it in a thread. Raises ImageInvalid unless it is what its MIME type says.
+    """
+    extension, decoder, formats = _TYPES[mime]
+    if len(data) > MAX_INIT_IMAGE_BYTES:
+        raise ImageInvalid(f"{label} is over the limit of {MAX_INIT_IMAGE_BYTES} bytes")
+    _check_content(data, mime, decoder, formats, label)
+    return extension
 
 
 def _decode_base64(text: Any) -> bytes:
@@ -76,31 +97,27 @@ def _decode_base64(text: Any) -> bytes:
         raise ImageInvalid("initial_image.data is not valid base64") from None
     if not data:
         raise ImageInvalid("initial_image.data is empty")
-    if len(data) > MAX_INIT_IMAGE_BYTES:
-        raise ImageInvalid(f"initial_image.data is over the limit of {MAX_INIT_IMAGE_BYTES} bytes")
     return data
 
 
-def _check_content(data: bytes, mime: str, decoder: str, formats: frozenset[str]) -> None:
+def _check_content(data: bytes, mime: str, decoder: str, formats: frozenset[str], label: str) -> None:
     try:
         with Image.open(io.BytesIO(data), formats=[decoder]) as image:
             width, height = image.size
             if image.format not in formats:
-                raise ImageInvalid(f"initial_image.data is {image.format}, not {mime} as its mime says")
+                raise ImageInvalid(f"{label} is {image.format}, not {mime} as its mime says")
             if width * height > MAX_INIT_IMAGE_PIXELS or max(width, height) > MAX_SIDE_PX:
                 raise ImageInvalid(
-                    f"initial_image is {width}x{height} pixels, over the limit of {MAX_INIT_IMAGE_PIXELS} pixels"
+                    f"{label} is {width}x{height} pixels, over the limit of {MAX_INIT_IMAGE_PIXELS} pixels"
                     f" and {MAX_SIDE_PX} a side"
                 )
             image.load()
     except ImageInvalid:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise ImageInvalid(f"initial_image is over the limit of {MAX_INIT_IMAGE_PIXELS} pixels") from None
+        raise ImageInvalid(f"{label} is over the limit of {MAX_INIT_IMAGE_PIXELS} pixels") from None
     except _DECODER_ERRORS:
-        raise ImageInvalid(
-            f"initial_image.data is not a readable {mime} file; it may be cut off or mislabelled"
-        ) from None
+        raise ImageInvalid(f"{label} is not a readable {mime} file; it may be cut off or mislabelled") from None
 
 
 def _write(data: bytes, extension: str, output_dir: str | None) -> str:

@@ -62,27 +62,35 @@ def open_stores(
 
 
 def open_sessions(
-    url: str, *, ttl_s: float = DEFAULT_TTL_S, max_bytes: int = DEFAULT_MAX_STATE_BYTES
+    url: str,
+    *,
+    ttl_s: float = DEFAULT_TTL_S,
+    max_bytes: int = DEFAULT_MAX_STATE_BYTES,
+    name: str = "sessions",
+    path: str = SESSIONS_PATH,
 ) -> LeasingSessionStore:
-    """A store of states, as :func:`open_stores` opens it."""
-    parts = _split(url, SESSIONS_PATH)
+    """A store of states, as :func:`open_stores` opens it; ``name`` keeps it apart from others at the same URL, and
+    ``path`` is the setting that errors name."""
+    parts = _split(url, path)
     match parts.scheme:
         case "memory":
             return InMemorySessionStore(ttl_s=ttl_s, max_bytes=max_bytes)
         case "file":
             from fastvideo.entrypoints.streaming.file_sessions import FileSessionStore
 
-            folder = _folder(parts, SESSIONS_PATH) / "sessions"
+            folder = _folder(parts, path) / name
             return _checked(FileSessionStore(folder, ttl_s=ttl_s, max_bytes=max_bytes))
         case "redis" | "rediss":
-            address, prefix = _redis(parts, SESSIONS_PATH)
+            address, prefix = _redis(parts, path)
+            if name != "sessions":
+                prefix = f"{prefix}:{name}"
             try:
                 from fastvideo.entrypoints.streaming.redis_sessions import RedisSessionStore
             except ModuleNotFoundError:
-                raise _missing(SESSIONS_PATH, "redis") from None
+                raise _missing(path, "redis") from None
             return _checked(RedisSessionStore(address, prefix=prefix, ttl_s=ttl_s, max_bytes=max_bytes))
         case _:
-            raise _unknown(SESSIONS_PATH, url, "memory:, file:/folder or redis://host:port/db")
+            raise _unknown(path, url, "memory:, file:/folder or redis://host:port/db")
 
 
 def open_blobs(url: str, *, ttl_s: float = DEFAULT_TTL_S, max_bytes: int = DEFAULT_MAX_BLOB_BYTES) -> BlobStore:

@@ -133,9 +133,16 @@ class SubprocessGpuPool(GpuPool):
         timeout: float | None = None,  # noqa: ASYNC109
         on_place: OnPlace | None = None,
     ) -> PoolAssignment:
+        self._check_open()
+        return await self._room.join(session_id, timeout=timeout, on_place=on_place)
+
+    async def join_job(self, job_id: str) -> PoolAssignment:
+        self._check_open()
+        return await self._room.join_job(job_id)
+
+    def _check_open(self) -> None:
         if self._closed or self._fleet.hopeless:
             raise _unavailable()
-        return await self._room.join(session_id, timeout=timeout, on_place=on_place)
 
     async def release(self, session_id: str) -> None:
         turn = self._turns.get(session_id)

@@ -36,6 +36,14 @@ class WaitingRoom:
     ) -> PoolAssignment:
         """Get a lease, or wait for one. Raises QueueFull, PoolAcquireTimeout, or what :meth:`fail` was given."""
         self._admit(self._admission.enter(session_id, self._clock()))
+        return await self._come_for_it(session_id, timeout, on_place)
+
+    async def join_job(self, job_id: str) -> PoolAssignment:
+        """Get a lease beside those of sessions, or wait until there is a worker. Raises what :meth:`fail` was given."""
+        self._admit(self._admission.enter_beside(job_id, self._clock()))
+        return await self._come_for_it(job_id, None, None)
+
+    async def _come_for_it(self, session_id: str, timeout_s: float | None, on_place: OnPlace | None) -> PoolAssignment:
         if self._admission.claim(session_id, self._clock()):
             if on_place is not None:
                 on_place(ADMITTED)
@@ -50,7 +58,7 @@ class WaitingRoom:
                 on_place(waiter.place)
         self._after_change()
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(timeout_s):
                 # Shielded: of two callers for the same session one may give up alone.
                 assignment = await asyncio.shield(waiter.admitted)
             waiter.taken = True
@@ -58,7 +66,7 @@ class WaitingRoom:
             self._after_change()
             return assignment
         except TimeoutError:
-            raise PoolAcquireTimeout(f"no worker took the session within {timeout:g} s") from None
+            raise PoolAcquireTimeout(f"no worker took the session within {timeout_s:g} s") from None
         finally:
             waiter.callers -= 1
             if on_place is not None:

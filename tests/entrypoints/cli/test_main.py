@@ -60,11 +60,15 @@ def test_a_server_that_cannot_start_is_one_sentence_and_exit_code_3(config_file,
     assert capsys.readouterr().err == "fastvideo serve: the port is taken; choose another\n"
 
 
-def test_a_config_without_a_streaming_block_is_refused_with_what_to_add(tmp_path, capsys):
+def test_a_config_without_a_streaming_block_serves_the_http_api_alone(tmp_path, monkeypatch):
     path = tmp_path / "serve.yaml"
     path.write_text("generator: {model_path: x}\n")
-    assert main(["serve", "--config", str(path)]) == 1
-    assert "streaming" in capsys.readouterr().err
+    served = []
+    monkeypatch.setattr("fastvideo.entrypoints.openai.api_server.run_server", served.append)
+    assert main(["serve", "--config", str(path), "--openai.max_running", "3"]) == 0
+    (config,) = served
+    assert config.streaming is None
+    assert config.openai.max_running == 3
 
 
 @pytest.mark.parametrize(("given", "expected"), [(None, "passive"), ("active", "active")])

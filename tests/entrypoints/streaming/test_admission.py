@@ -169,6 +169,49 @@ def test_the_end_of_a_segment_after_its_session_left_is_harmless() -> None:
     assert book.leases == 0
 
 
+def test_a_job_has_its_lease_beside_those_of_sessions_and_keeps_none_of_them_out() -> None:
+    book = admission(slots=1)
+    assert book.enter_beside("job", 0.0) == ["job"]
+    assert book.claim("job", 0.0)
+    enter(book, "a")
+    assert book.holds("a")
+    assert book.enter("b", 0.0) == []
+    assert (book.leases, book.waiting, book.free_slots) == (1, 1, 0)
+    assert book.places() == {"b": Place(0, 1)}
+    book.started("job")
+    assert book.finished("job", 30.0, 1.0) == ["b"]
+    assert book.leave("job", 31.0) == []
+    assert book.leases == 1
+
+
+def test_a_job_does_not_yield_its_lease_to_a_session_however_long_it_pauses() -> None:
+    book = admission(slots=1, idle_yield_s=1.0)
+    book.enter_beside("job", 0.0)
+    book.claim("job", 0.0)
+    enter(book, "a")
+    book.started("a")
+    book.enter("b", 0.0)
+    assert book.next_yield_s() is None
+    assert book.promote(100.0) == []
+    assert book.holds("job")
+
+
+def test_a_job_waits_while_there_is_no_worker() -> None:
+    book = admission(slots=0)
+    assert book.enter_beside("job", 0.0) == []
+    assert not book.holds("job")
+    assert book.places() == {}
+    assert book.set_slots(1, 1.0) == ["job"]
+    assert book.enter_beside("job", 1.0) == []
+
+
+def test_a_job_that_gave_up_waiting_gets_no_lease() -> None:
+    book = admission(slots=0)
+    book.enter_beside("job", 0.0)
+    book.leave("job", 0.0)
+    assert book.set_slots(1, 1.0) == []
+
+
 class AdmissionMachine(RuleBasedStateMachine):
     """Whatever sessions do, places are neither lost nor given twice, and nobody overtakes."""
 
@@ -214,6 +257,15 @@ class AdmissionMachine(RuleBasedStateMachine):
             self.now_s += seconds
             self._admitted(self.book.finished(name, self.now_s, seconds))
             assert self.book.holds(name)
+
+    @rule(seconds=st.floats(0.1, 9))
+    def job(self, seconds: float) -> None:
+        assert self.book.enter_beside("job", self.now_s) == ["job"]
+        assert self.book.claim("job", self.now_s)
+        self.book.started("job")
+        self.now_s += seconds
+        self._admitted(self.book.finished("job", self.now_s, seconds))
+        self._admitted(self.book.leave("job", self.now_s))
 
     @rule(seconds=st.floats(0, 9))
     def time_passes(self, seconds: float) -> None:

@@ -408,3 +408,16 @@ async def test_nobody_is_admitted_before_the_warm_up_which_also_continues_a_segm
         # A second start warms up nothing.
         await pool.start()
         assert len(generator.requests) == 2
+
+
+async def test_a_job_gets_turns_while_all_places_of_sessions_are_taken(pool_of, fakes) -> None:
+    generator = fakes.StepGenerator()
+    async with pool_of(generator) as pool:
+        await pool.acquire("viewer")
+        assert (await asyncio.wait_for(pool.join_job("job"), 10)).worker_id
+        assert pool.health().active_sessions == 1
+        assert isinstance((await consume(pool, "job", fakes.job("a job's")))[-1], SegmentDone)
+        await pool.release("job")
+        with pytest.raises(RuntimeError, match="acquire one first"):
+            await consume(pool, "job", fakes.job())
+        assert pool.health().active_sessions == 1
