@@ -41,6 +41,14 @@ class ServerProcess:
         """The next JSON line that the server prints."""
         return await _line(self._process)
 
+    def kill(self) -> None:
+        """End it at once, with SIGKILL."""
+        self._process.kill()
+
+    async def ended(self) -> None:
+        """Wait for its end."""
+        await self._process.wait()
+
     def cpu_s(self) -> float:
         """CPU seconds that the server has used, all threads together."""
         if platform.system() == "Linux":

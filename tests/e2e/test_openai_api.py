@@ -69,8 +69,8 @@ async def test_no_job_is_lost_when_the_server_is_killed(tmp_path: Path) -> None:
         waiting = asyncio.create_task(http.post("/v1/videos/generations", json={"prompt": "waits"}))
         async with asyncio.timeout(60):
             await follow(http, ids[0], until=40)
-        server._process.kill()
-        await server._process.wait()
+        server.kill()
+        await server.ended()
         with pytest.raises(httpx.TransportError):
             await waiting
     async with fastvideo_serve(config) as (server, _), client(server.port) as http:
