@@ -32,7 +32,7 @@ from benchmarks.embedded_stories import (
 )
 from benchmarks.randomised import with_shuffled_transformer
 from benchmarks.report import Effort, Figure, Report, table
-from fastvideo.api.schema import GeneratorConfig, PipelineSelection
+from fastvideo.api.schema import GeneratorConfig, GpuPoolConfig, PipelineSelection
 from fastvideo.entrypoints.model_path import local_checkpoint
 from fastvideo.entrypoints.video_generator import VideoGenerator
 from scripts.train_embedded.meters.clip import Measured
@@ -59,7 +59,8 @@ _CHANGED = {Change.COLOUR: "colour", Change.MOTION: "motion", Change.KIND: "kind
 
 @dataclass(frozen=True)
 class Options:
-    """What is measured. ``sampling`` holds fields of SamplingConfig that differ from the preset."""
+    """What is measured. ``sampling`` holds fields of SamplingConfig that differ from the preset; ``audio_reencode`` is
+    ``streaming.pool.enable_audio_reencode``."""
 
     checkpoint: str = "embedded:"
     prompts: int = 200
@@ -68,6 +69,7 @@ class Options:
     randomised: bool = False
     rendered: bool = False
     continued: bool = True
+    audio_reencode: bool = False
 
 
 @dataclass
@@ -181,7 +183,8 @@ def _teller(options: Options, stack: ExitStack) -> Teller:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         model_path = str(with_shuffled_transformer(local_checkpoint(model_path), folder, options.seed))
     config = GeneratorConfig(model_path=model_path, pipeline=PipelineSelection(preset=PRESET))
-    return told_by_model(stack.enter_context(VideoGenerator(config)), options.sampling)
+    pool = GpuPoolConfig(enable_audio_reencode=options.audio_reencode)
+    return told_by_model(stack.enter_context(VideoGenerator(config, pool=pool)), options.sampling)
 
 
 def _measured(clip: Clip) -> Measured:
@@ -240,6 +243,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the stories (default 0)")
     parser.add_argument("--first-only", action="store_true", help="no continued segments")
     parser.add_argument("--json", type=Path, help="write the report here instead of into benchmarks/results")
+    parser.add_argument("--audio-reencode", action="store_true", help="continue the sound from its waveform")
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--randomised-transformer", action="store_true", help="with its weights in a random order")
     source.add_argument(
@@ -257,6 +261,7 @@ def main() -> int:
             randomised=arguments.randomised_transformer,
             rendered=arguments.rendered,
             continued=not arguments.first_only,
+            audio_reencode=arguments.audio_reencode,
         ),
         chosen,
     )

@@ -106,6 +106,8 @@ class LTX2Batch:
     negative_context: TextContext | None = None
     video: Stream | None = None
     audio: Stream | None = None
+    # float32 [channels, samples] from the join on: how the sound of the segment before would have gone on.
+    sound_before: np.ndarray[Any, np.dtype[np.float32]] | None = None
     # float32 [channels, samples]: exactly the new frames' time, at ``audio_sample_rate`` Hz.
     waveform: np.ndarray[Any, np.dtype[np.float32]] | None = None
     audio_sample_rate: int | None = None

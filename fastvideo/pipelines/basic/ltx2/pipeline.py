@@ -38,6 +38,7 @@ from fastvideo.pipelines.basic.ltx2.segment_plan import AUDIO_LATENTS_PER_SECOND
 from fastvideo.pipelines.basic.ltx2.sigmas import DISTILLED_SIGMAS
 from fastvideo.pipelines.basic.ltx2.stages import (
     LTX2AudioDecodingStage,
+    LTX2AudioReencodingStage,
     LTX2ConditioningStage,
     LTX2DenoisingStage,
     LTX2LatentPreparationStage,
@@ -89,6 +90,7 @@ class LTX2Pipeline:
         self.upsample = (
             None if components.upsampler is None else LTX2UpsampleStage(components.upsampler, components.video_vae)
         )
+        self.reencode_audio = LTX2AudioReencodingStage(components.audio_vae, components.vocoder)
         self.decode_audio = LTX2AudioDecodingStage(components.audio_vae, components.vocoder)
         self.decode_video = LTX2VideoDecodingStage(components.video_vae)
 
@@ -111,6 +113,9 @@ class LTX2Pipeline:
 
         with watch.timing("text"), self._placement.using("text_encoder", "connectors"):
             self.encode_text(batch, self._config)
+        if batch.state is not None and self._settings.reencode_audio:
+            with watch.timing("denoise"), self._placement.using("audio_vae", "vocoder"):
+                self.reencode_audio(batch, self._config)
         done = 0
         for stage in batch.stages:
             with watch.timing(stage.name):

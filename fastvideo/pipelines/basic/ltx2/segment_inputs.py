@@ -37,17 +37,18 @@ _MAX_CONTEXT_S = 20.0
 
 @dataclass(frozen=True)
 class ContinuationSettings:
-    """How segments are joined: trailing frames that the next one begins with (8k+1), and frames dropped at the end."""
+    """How segments are joined: trailing frames that the next one begins with (8k+1), and frames dropped at the end.
+
+    The sound that it takes over are the latents as they are or, with ``reencode_audio``, their waveform encoded anew.
+    """
 
     overlap_frames: int = 9
     end_offset_frames: int = 0
+    reencode_audio: bool = False
 
     @classmethod
     def of(cls, pool: GpuPoolConfig) -> ContinuationSettings:
-        """From ``streaming.pool``. Raises ConfigValidationError.
-
-        ``enable_audio_reencode`` changes nothing: the sound's latents are always carried as they are.
-        """
+        """From ``streaming.pool``. Raises ConfigValidationError."""
         path = "streaming.pool"
         overlap, end_offset = pool.conditioning_num_frames, pool.conditioning_end_offset
         if overlap < 1 or overlap % TEMPORAL_SCALE != 1:
@@ -58,7 +59,7 @@ class ContinuationSettings:
             raise ConfigValidationError(
                 f"{path}.conditioning_end_offset", f"expected 0 or more frames, got {end_offset}"
             )
-        return cls(overlap, end_offset)
+        return cls(overlap, end_offset, pool.enable_audio_reencode)
 
 
 @dataclass(frozen=True)

@@ -248,8 +248,9 @@ def test_images_that_are_not_one_image_are_refused(inputs: InputConfig) -> None:
 
 
 def test_joins_are_set_by_the_pool_config() -> None:
-    settings = ContinuationSettings.of(GpuPoolConfig(conditioning_num_frames=17, conditioning_end_offset=2))
-    assert settings == ContinuationSettings(17, 2)
+    pool = GpuPoolConfig(conditioning_num_frames=17, conditioning_end_offset=2, enable_audio_reencode=False)
+    assert ContinuationSettings.of(pool) == ContinuationSettings(17, 2, reencode_audio=False)
+    assert ContinuationSettings.of(GpuPoolConfig()).reencode_audio
 
 
 @pytest.mark.parametrize(

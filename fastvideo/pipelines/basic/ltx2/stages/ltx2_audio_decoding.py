@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -11,6 +13,11 @@ from fastvideo.pipelines.basic.ltx2.batch import LTX2Batch
 from fastvideo.pipelines.basic.ltx2.pipeline_configs import LTX2T2VConfig
 from fastvideo.pipelines.basic.ltx2.stages.stage import Stage
 from fastvideo.pipelines.basic.ltx2.stages.tokens import tokens_to_audio
+
+Samples = np.ndarray[Any, np.dtype[np.float32]]
+
+# Short enough that nobody hears two sounds, long enough that no sample stands out.
+_FADE_S = 0.02
 
 
 class LTX2AudioDecodingStage(Stage):
@@ -29,6 +36,8 @@ class LTX2AudioDecodingStage(Stage):
         batch.audio_sample_rate = self._vocoder.sample_rate
         start, count = batch.plan.sample_span(batch.audio_sample_rate)
         batch.waveform = np.ascontiguousarray(sound[:, start : start + count].cpu().numpy(), dtype=np.float32)
+        if batch.sound_before is not None:
+            _fade_from(batch.sound_before, batch.waveform, round(_FADE_S * batch.audio_sample_rate))
         return batch
 
     def verify_output(self, batch: LTX2Batch) -> None:
@@ -37,3 +46,10 @@ class LTX2AudioDecodingStage(Stage):
         _, count = batch.plan.sample_span(batch.audio_sample_rate)
         self.check(batch.waveform.shape[1] == count, f"expected {count} samples, got {batch.waveform.shape[1]}")
         self.check(bool(np.isfinite(batch.waveform).all()), "the sound is not finite")
+
+
+def _fade_from(before: Samples, waveform: Samples, length: int) -> None:
+    """Begin ``waveform`` [C, N] with ``before`` [C, M], in place, and go over to its own within ``length`` samples."""
+    length = min(length, before.shape[1], waveform.shape[1])
+    own = (np.arange(length, dtype=np.float32) + 0.5) / max(length, 1)
+    waveform[:, :length] = before[:, :length] * (1 - own) + waveform[:, :length] * own

@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fastvideo.api.errors import StateInvalid
 from fastvideo.models.ltx2.rope import keyframe_positions
 from fastvideo.models.ltx2.video_vae import VideoVAE
 from fastvideo.pipelines.basic.ltx2.batch import Frames, LTX2Batch
@@ -15,7 +14,7 @@ from fastvideo.pipelines.basic.ltx2.first_frame import fit
 from fastvideo.pipelines.basic.ltx2.pipeline_configs import LTX2T2VConfig
 from fastvideo.pipelines.basic.ltx2.references import Reference
 from fastvideo.pipelines.basic.ltx2.stages.stage import Stage
-from fastvideo.pipelines.basic.ltx2.stages.tokens import audio_to_tokens, video_to_tokens
+from fastvideo.pipelines.basic.ltx2.stages.tokens import audio_to_tokens, check_audio_latents, video_to_tokens
 
 
 class LTX2ConditioningStage(Stage):
@@ -84,10 +83,7 @@ class LTX2ConditioningStage(Stage):
         if count == 0 or state.audio_latents is None:
             return
         assert batch.audio is not None
-        channels, bins = self._audio_shape
-        shape = tuple(state.audio_latents.shape)
-        if shape[0] != 1 or shape[1] != channels or shape[3] != bins:
-            raise StateInvalid(f"audio latents: this model's are [1, {channels}, T, {bins}], got {list(shape)}")
+        check_audio_latents(state.audio_latents, *self._audio_shape)
         clean = audio_to_tokens(state.audio_latents[:, :, -count:]).to(batch.audio.latents)
         batch.audio.keep(slice(0, count), clean, state.audio_conditioning_strength)
 
