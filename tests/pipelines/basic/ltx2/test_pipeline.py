@@ -255,17 +255,24 @@ def test_a_segment_shorter_than_the_overlap_can_be_continued(pipeline: LTX2Pipel
     assert len(run(pipeline, request(num_frames=9, state=clip.state)).frames) == 8
 
 
-def test_twenty_segments_drift_by_no_sample(pipeline: LTX2Pipeline) -> None:
+# 33 frames with 9 of overlap add 24, a second, and 25 audio latents; 25 frames add no whole number of latents.
+@pytest.mark.parametrize(("num_frames", "segments"), [(33, 20), (25, 5)])
+def test_twenty_segments_drift_by_no_sample(pipeline: LTX2Pipeline, num_frames: int, segments: int) -> None:
     state, frames, samples, rate = None, 0, 0, 0
-    for _ in range(20):
-        clip = run(pipeline, request(num_frames=25, num_inference_steps=1, state=state))
+    offsets_s = set()
+    for _ in range(segments):
+        clip = run(pipeline, request(num_frames=num_frames, num_inference_steps=1, state=state))
         state = clip.state
+        assert state is not None
+        offsets_s.add(state.payload["video_position_offset_sec"])
         frames += len(clip.frames)
         samples += clip.audio.shape[1]
         rate = clip.sample_rate
         assert samples == frames * rate // FPS
         assert clip.audio.std() > 0.02
-    assert frames == 25 + 19 * 16
+    assert frames == num_frames + (segments - 1) * (num_frames - 9)
+    # Where whole latents are added, each join after the first lies at the same place of a latent.
+    assert (len(offsets_s) <= 2) == (num_frames == 33)
 
 
 def test_tiles_and_a_whole_decode_agree_within_forty_decibels(components: LTX2Components) -> None:

@@ -73,6 +73,23 @@ def test_every_join_of_a_stream_has_the_same_number_of_audio_latents() -> None:
     assert len(lengths) == 1
 
 
+@pytest.mark.parametrize("sample_rate", [24000, 48000])
+def test_129_frames_with_9_of_overlap_add_125_audio_latents_and_drift_by_no_sample(sample_rate: int) -> None:
+    plan = SegmentPlan.make(129, 24, lookahead_latents=5)
+    samples, places = plan.sample_span(sample_rate)[1], []
+    for index in range(1, 21):
+        plan = following(plan, 129, 9)
+        assert plan.new_frames == 120
+        start, count = plan.sample_span(sample_rate)
+        samples += count
+        assert samples == (129 + 120 * index) * sample_rate // 24
+        tail = plan.audio_tail(9)
+        places.append((plan.position_offset, start, plan.audio_context_latents, tail.end - plan.audio_context_latents))
+    # Every join is the same: what comes beyond the carried sound are 125 latents, of five seconds.
+    assert len(set(places[1:])) == 1
+    assert places[-1][3] == 125
+
+
 @given(
     fps=st.integers(5, 60),
     segments=st.lists(st.integers(1, 30).map(lambda k: 8 * k + 1), min_size=20, max_size=20),
