@@ -72,7 +72,7 @@ class VideoGenerator:
         from fastvideo.pipelines.basic.ltx2.building import build_pipeline
 
         self._pipeline: LTX2Pipeline | None = build_pipeline(checkpoint, config, pool, recipe=self._recipe)
-        self.model_id = checkpoint.stem
+        self.model_id = checkpoint.name if checkpoint.is_dir() else checkpoint.stem
         self._turn = threading.Lock()
         self._current: CancellationToken | None = None
 

@@ -1,15 +1,16 @@
-"""Strict loading of an official LTX-2 single-file checkpoint: a place for every tensor, a tensor for every place.
+"""Strict loading of an LTX-2 checkpoint: a place for every tensor, a tensor for every place.
 
-The file carries all parts but the text encoder under the prefixes below. The text encoder is a Gemma 3 folder called
+An official single file carries all parts but the text encoder, by prefix. The text encoder is a Gemma 3 folder called
 ``text_encoder`` beside the file, or the one that ``pipeline.components.text_encoder_weights`` names. A latent
-upsampler, where it is needed, is a file of its own.
+upsampler, where it is needed, is a file of its own. A folder in the layout of diffusers has one of each part.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypedDict
 
 import torch
 from torch import nn
@@ -18,6 +19,7 @@ from fastvideo.api.errors import CheckpointError
 from fastvideo.models.ltx2.audio_vae import AudioVAE
 from fastvideo.models.ltx2.config import LTX2Config
 from fastvideo.models.ltx2.connectors import TextConnectors
+from fastvideo.models.ltx2.diffusers_folder import TOKENIZER_FOLDER, DiffusersFolder, is_diffusers_folder
 from fastvideo.models.ltx2.tensor_file import TensorFile
 from fastvideo.models.ltx2.tensor_names import PROJECTION_PREFIX, official_key, split_key
 from fastvideo.models.ltx2.text_encoder import GemmaTextEncoder
@@ -71,10 +73,9 @@ class LTX2Components:
 def checkpoint_file(path: Path) -> Path:
     """The checkpoint that ``path`` means: the file itself, or the only ``*.safetensors`` file of a folder."""
     if path.is_dir():
-        if (path / "model_index.json").is_file():
+        if is_diffusers_folder(path):
             raise CheckpointError(
-                f"{path} is a folder in the layout of diffusers, which is not loaded here; use the model's official "
-                "single file"
+                f"{path} is a folder in the layout of diffusers; here an official single file is needed"
             )
         files = sorted(path.glob("*.safetensors"))
         if len(files) != 1:
@@ -101,61 +102,92 @@ def load_components(
     Weights in fp8 are dequantised. Raises CheckpointError, with the names, for missing, unknown or wrongly shaped
     tensors.
     """
-    file = checkpoint_file(Path(path))
+    whole = Path(path)
     own_dtypes, own_devices = dtypes or {}, devices or {}
-    with TensorFile.opened(file) as tensors:
-        config = _config(tensors)
-        encoder = GemmaTextEncoder.from_folder(
-            Path(text_encoder_folder) if text_encoder_folder is not None else file.parent / TEXT_ENCODER_FOLDER,
-            device=own_devices.get("text_encoder", device),
-            dtype=own_dtypes.get("text_encoder", dtype),
-        )
-        _check_text_encoder(encoder, config)
-        # Modules are made without memory; they take over the tensors of the file.
-        with torch.device("meta"):
-            components = LTX2Components(
-                config=config,
-                text_encoder=encoder,
-                connectors=TextConnectors(config.connectors),
-                transformer=LTX2Transformer(config.transformer),
-                video_vae=VideoVAE(config.video_vae),
-                audio_vae=AudioVAE(config.audio_vae),
-                vocoder=Vocoder(config.vocoder),
+
+    def placing(part: str) -> _Placing:
+        return {"device": own_devices.get(part, device), "dtype": own_dtypes.get(part, dtype)}
+
+    text_encoder = None if text_encoder_folder is None else Path(text_encoder_folder)
+    if is_diffusers_folder(whole):
+        with DiffusersFolder.opened(whole) as folder:
+            config = _with_hidden_states(folder.config, whole, lambda name: folder.shape("connectors", name))
+            tokenizer = whole / TOKENIZER_FOLDER if text_encoder is None else text_encoder
+            encoder = GemmaTextEncoder.from_folder(
+                text_encoder or whole / TEXT_ENCODER_FOLDER, tokenizer_folder=tokenizer, **placing("text_encoder")
             )
-        modules = {part: module for part, module in components.modules().items() if part != "text_encoder"}
-        names = _matched(tensors, modules)
-        for part, module in modules.items():
-            tensors.fill(module, names[part], device=own_devices.get(part, device), dtype=own_dtypes.get(part, dtype))
+            components = _empty(config, encoder)
+            for part, module in _weighty(components).items():
+                folder.fill(part, module, **placing(part))
+    else:
+        file = checkpoint_file(whole)
+        with TensorFile.opened(file) as tensors:
+            config = _with_hidden_states(_config(tensors), file, lambda name: _shape(tensors, name))
+            encoder = GemmaTextEncoder.from_folder(
+                text_encoder or file.parent / TEXT_ENCODER_FOLDER, **placing("text_encoder")
+            )
+            components = _empty(config, encoder)
+            names = _matched(tensors, _weighty(components))
+            for part, module in _weighty(components).items():
+                tensors.fill(module, names[part], **placing(part))
     if upsampler_file is not None:
-        components.upsampler = load_upsampler(
-            upsampler_file,
-            device=own_devices.get("upsampler", device),
-            dtype=own_dtypes.get("upsampler", dtype),
-        )
+        components.upsampler = load_upsampler(upsampler_file, **placing("upsampler"))
         _check_upsampler(components.upsampler, config)
     return components
 
 
+class _Placing(TypedDict):
+    device: torch.device | str
+    dtype: torch.dtype
+
+
+def _empty(config: LTX2Config, encoder: GemmaTextEncoder) -> LTX2Components:
+    """The modules without memory; they take over the tensors of files."""
+    _check_text_encoder(encoder, config)
+    with torch.device("meta"):
+        return LTX2Components(
+            config=config,
+            text_encoder=encoder,
+            connectors=TextConnectors(config.connectors),
+            transformer=LTX2Transformer(config.transformer),
+            video_vae=VideoVAE(config.video_vae),
+            audio_vae=AudioVAE(config.audio_vae),
+            vocoder=Vocoder(config.vocoder),
+        )
+
+
+def _weighty(components: LTX2Components) -> dict[str, nn.Module]:
+    return {part: module for part, module in components.modules().items() if part != "text_encoder"}
+
+
 def _config(file: TensorFile) -> LTX2Config:
-    """The configuration; the number of the text encoder's hidden states shows only in the projection's width."""
     try:
-        config = LTX2Config.from_metadata(file.header.metadata)
+        return LTX2Config.from_metadata(file.header.metadata)
     except CheckpointError as error:
         raise CheckpointError(f"{file.path}: {error}") from error
+
+
+def _shape(file: TensorFile, key: str) -> tuple[int, ...] | None:
+    return file.shape(key) if key in file.header.tensors else None
+
+
+def _with_hidden_states(
+    config: LTX2Config, path: Path, shape_of: Callable[[str], tuple[int, ...] | None]
+) -> LTX2Config:
+    """The number of the text encoder's hidden states shows only in the projection's width."""
     width = config.connectors.caption_channels
     for name in _AGGREGATES:
         key = f"{PROJECTION_PREFIX}{name}.weight"
-        if key in file.header.tensors:
-            features = file.shape(key)[-1]
+        shape = shape_of(key)
+        if shape is not None:
+            features = shape[-1]
             if features % width:
                 raise CheckpointError(
-                    f"{file.path}: {key} reads {features} features, no multiple of caption_channels = {width}"
+                    f"{path}: {key} reads {features} features, no multiple of caption_channels = {width}"
                 )
             connectors = replace(config.connectors, num_text_hidden_states=features // width)
             return replace(config, connectors=connectors)
-    raise CheckpointError(
-        f"{file.path}: missing tensor {PROJECTION_PREFIX}{_AGGREGATES[0]}.weight, or its per-stream form"
-    )
+    raise CheckpointError(f"{path}: missing tensor {PROJECTION_PREFIX}{_AGGREGATES[0]}.weight, or its per-stream form")
 
 
 def _check_text_encoder(encoder: GemmaTextEncoder, config: LTX2Config) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -65,22 +65,38 @@ class TensorFile:
 
     def check_names(self, *, missing: Sequence[str], unknown: Sequence[str]) -> None:
         """Raise CheckpointError with the first names when there are any."""
-        for what, names in (("missing", missing), ("unknown", sorted(unknown))):
-            if names:
-                more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-                raise CheckpointError(f"{self.path}: {what} tensors: {', '.join(names[:3])}{more}")
+        check_names(self.path, missing=missing, unknown=unknown)
 
     def fill(
         self, module: nn.Module, names: Mapping[str, str], *, device: torch.device | str, dtype: torch.dtype
     ) -> None:
         """Give ``module`` the tensors of the file, ``names`` from its own names to the file's, ready for inference."""
-        state: dict[str, Tensor] = {}
-        for name, place in module.state_dict().items():
-            key = names[name]
-            if self.shape(key) != tuple(place.shape):
-                raise CheckpointError(
-                    f"{self.path}: {key} has shape {list(self.shape(key))}, expected {list(place.shape)}"
-                )
-            state[name] = self.tensor(key, device=device, dtype=dtype)
-        module.load_state_dict(state, strict=True, assign=True)
-        module.to(device).eval().requires_grad_(False)
+        load_tensors(module, names, lambda _: self, device=device, dtype=dtype)
+
+
+def check_names(path: Path, *, missing: Sequence[str], unknown: Sequence[str]) -> None:
+    """Raise CheckpointError with ``path`` and the first names when there are any."""
+    for what, names in (("missing", missing), ("unknown", sorted(unknown))):
+        if names:
+            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+            raise CheckpointError(f"{path}: {what} tensors: {', '.join(names[:3])}{more}")
+
+
+def load_tensors(
+    module: nn.Module,
+    names: Mapping[str, str],
+    file_of: Callable[[str], TensorFile],
+    *,
+    device: torch.device | str,
+    dtype: torch.dtype,
+) -> None:
+    """Give ``module`` its tensors, ``names`` from its own names to the files', ready for inference."""
+    state: dict[str, Tensor] = {}
+    for name, place in module.state_dict().items():
+        key = names[name]
+        file = file_of(key)
+        if file.shape(key) != tuple(place.shape):
+            raise CheckpointError(f"{file.path}: {key} has shape {list(file.shape(key))}, expected {list(place.shape)}")
+        state[name] = file.tensor(key, device=device, dtype=dtype)
+    module.load_state_dict(state, strict=True, assign=True)
+    module.to(device).eval().requires_grad_(False)

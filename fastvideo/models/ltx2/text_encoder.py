@@ -41,9 +41,15 @@ class GemmaTextEncoder:
 
     @classmethod
     def from_folder(
-        cls, folder: Path, *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+        cls,
+        folder: Path,
+        *,
+        tokenizer_folder: Path | None = None,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
     ) -> GemmaTextEncoder:
-        """Loads ``config.json``, ``*.safetensors`` and the tokenizer of a local Gemma 3 folder, of any size.
+        """Loads ``config.json``, ``*.safetensors`` and the tokenizer of a local Gemma 3 folder, of any size; the
+        tokenizer from ``tokenizer_folder`` where that is another one.
 
         Nothing is fetched and no code of the folder is run. Raises CheckpointError for anything incomplete.
         """
@@ -54,8 +60,11 @@ class GemmaTextEncoder:
                 "text encoding needs the `transformers` package: pip install 'fastvideo[ltx2]'"
             ) from error
         _check_folder(folder)
+        words = folder if tokenizer_folder is None else tokenizer_folder
+        if not words.is_dir():
+            raise CheckpointError(f"no tokenizer at {words}: expected the files of Gemma 3's there")
         try:
-            tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
+            tokenizer = AutoTokenizer.from_pretrained(str(words), local_files_only=True, trust_remote_code=False)
             with without_progress_bar():
                 model, report = Gemma3TextModel.from_pretrained(
                     str(folder),

@@ -71,7 +71,7 @@ def write_tiny_checkpoint(folder: Path, *, seed: int = 0, version: str = "2.0") 
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / CHECKPOINT_NAME
     save_file(tensors, str(file), metadata=metadata)
-    _write_text_encoder(folder / TEXT_ENCODER_FOLDER, generator)
+    write_text_encoder(folder / TEXT_ENCODER_FOLDER, generator)
     _write_upsampler(folder / UPSAMPLER_FOLDER, video_vae, version, generator)
     return file
 
@@ -205,7 +205,8 @@ def _scale_output(
         layer.bias.copy_((layer.bias - channels.mean(dim=1).repeat_interleave(cells)) * gain)
 
 
-def _write_text_encoder(folder: Path, generator: torch.Generator) -> None:
+def write_text_encoder(folder: Path, generator: torch.Generator) -> None:
+    """Writes a random Gemma 3 of 64 channels and 3 hidden states, and a tokenizer of bytes, into ``folder``."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
     from transformers import Gemma3TextConfig, Gemma3TextModel, PreTrainedTokenizerFast
 

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fastvideo.api.errors import CheckpointError
+from fastvideo.models.ltx2.diffusers_folder import UPSAMPLER_CLASSES, TensorFolder, read_component_config
 from fastvideo.models.ltx2.metadata_section import MetadataSection
 from fastvideo.models.ltx2.tensor_file import TensorFile
 
@@ -138,7 +139,10 @@ def _shuffle(channels: int) -> nn.Sequential:
 def load_upsampler(
     path: Path, *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
 ) -> LatentUpsampler:
-    """The upsampler in the safetensors file at ``path``; strict, as a checkpoint is. Raises CheckpointError."""
+    """The upsampler at ``path``, a safetensors file or a folder in the layout of diffusers; strict, as a checkpoint is.
+    Raises CheckpointError."""
+    if path.is_dir():
+        return _from_diffusers(path, device, dtype)
     if not path.is_file():
         raise CheckpointError(f"no latent upsampler at {path}: expected a .safetensors file")
     with TensorFile.opened(path) as file:
@@ -155,4 +159,19 @@ def load_upsampler(
             unknown=[key for key in file.keys if key not in expected],
         )
         file.fill(module, {name: name for name in expected}, device=device, dtype=dtype)
+    return module
+
+
+def _from_diffusers(folder: Path, device: torch.device | str, dtype: torch.dtype) -> LatentUpsampler:
+    values = read_component_config(folder, UPSAMPLER_CLASSES)
+    try:
+        config = LatentUpsamplerConfig.from_metadata(
+            {"config": json.dumps(values)}, rational_resampler=values.get("use_rational_resampler", True) is not False
+        )
+    except CheckpointError as error:
+        raise CheckpointError(f"{folder}: {error}") from error
+    with torch.device("meta"):
+        module = LatentUpsampler(config)
+    with TensorFolder.opened(folder) as files:
+        files.fill(module, {name: name for name in module.state_dict()}, device=device, dtype=dtype)
     return module

@@ -8,6 +8,7 @@ import torch
 
 from fastvideo.api.errors import ConfigValidationError
 from fastvideo.api.schema import GeneratorConfig, GpuPoolConfig
+from fastvideo.models.ltx2.diffusers_folder import DIFFUSERS_UPSAMPLER_FOLDER, is_diffusers_folder
 from fastvideo.models.ltx2.loader import UPSAMPLER_FOLDER, checkpoint_file, load_components
 from fastvideo.pipelines.basic.ltx2.pipeline import LTX2Pipeline
 from fastvideo.pipelines.basic.ltx2.pipeline_configs import LTX2T2VConfig, Precision
@@ -55,10 +56,19 @@ def build_pipeline(
 
 
 def upsampler_file(checkpoint: Path, named: str | None) -> Path:
-    """The named upsampler, or the only one in the folder ``spatial_upscaler`` beside the checkpoint. Raises
-    ConfigValidationError when there is neither."""
+    """The named upsampler, or the only one in the folder ``spatial_upscaler`` beside the checkpoint, or the one of a
+    folder in the layout of diffusers. Raises ConfigValidationError when there is none."""
     if named is not None:
         return Path(named).expanduser()
+    if is_diffusers_folder(checkpoint):
+        folder = checkpoint / DIFFUSERS_UPSAMPLER_FOLDER
+        if folder.is_dir():
+            return folder
+        raise ConfigValidationError(
+            "pipeline.components.upsampler_weights",
+            f"the refine stage needs a latent upsampler: name its .safetensors file or its folder here; {checkpoint} "
+            f"has no {DIFFUSERS_UPSAMPLER_FOLDER}",
+        )
     folder = checkpoint_file(checkpoint).parent / UPSAMPLER_FOLDER
     files = sorted(folder.glob("*.safetensors"))
     if len(files) != 1:
