@@ -18,6 +18,7 @@ from diffusers.pipelines.ltx2.vocoder import LTX2Vocoder, LTX2VocoderWithBWE
 from torch import Tensor, nn
 
 from fastvideo.api.errors import CheckpointError
+from fastvideo.models.ltx2.inspection import inspect_file
 from fastvideo.models.ltx2.loader import LTX2Components, load_components
 from fastvideo.models.ltx2.rope import audio_positions, video_positions
 from fastvideo.models.ltx2.tiny import write_text_encoder
@@ -132,13 +133,19 @@ def modules(version: str) -> dict[str, nn.Module]:
         module.eval().requires_grad_(False)
         for name, tensor in module.state_dict().items():
             noise = torch.randn(tensor.shape, generator=generator)
-            if name.endswith(("latents_std", "basis")):
-                tensor.copy_(noise.abs() + 0.5 if name.endswith("std") else noise / 16)
+            if name.endswith(("filter", "kernel")):
+                # Filters are what their formulas say.
+                continue
+            if name.endswith("latents_std"):
+                tensor.copy_(noise.abs() + 0.5)
+            elif name.endswith("basis"):
+                # Of one sign: the logarithm of what nearly cancels would show nothing but rounding.
+                tensor.copy_(noise.abs() / 16 if name.endswith("mel_basis") else noise / 16)
             elif name.endswith("norm.weight") or "norm_" in name:
                 tensor.copy_(1 + 0.2 * noise)
             elif tensor.ndim > 1:
-                tensor.copy_(noise / tensor[0].numel() ** 0.5)
-            elif "kernel" not in name and "filter" not in name:
+                tensor.copy_(0.7 * noise / tensor[0].numel() ** 0.5)
+            else:
                 tensor.copy_(0.2 * noise)
     # Quiet, so that the clamp at the end hides nothing.
     for name, gain in {"vocoder.conv_out.weight": 0.1, "bwe_generator.conv_out.weight": 0.05}.items():
@@ -273,6 +280,14 @@ def test_upsampled_latents_are_those_of_diffusers(oracle: dict[str, Any], loaded
     latents = noise(1, VIDEO_CHANNELS, 2, 3, 4)
     assert loaded.upsampler is not None
     torch.testing.assert_close(loaded.upsampler(latents), oracle["latent_upsampler"](latents), atol=1e-5, rtol=1e-5)
+
+
+def test_the_folder_is_told_by_its_parts_without_loading_it(version: str, folder: Path, oracle: dict[str, Any]) -> None:
+    found = inspect_file(folder)
+    assert (found.kind, found.version) == ("checkpoint", version)
+    assert [part.name for part in found.parts] == ["transformer", "connectors", "video_vae", "audio_vae", "vocoder"]
+    assert found.parts[0].tensors == len(oracle["transformer"].state_dict())
+    assert found.notes == ("2 transformer blocks, in the layout of diffusers", "a latent upsampler is with it")
 
 
 Damage = Callable[[Path], None]

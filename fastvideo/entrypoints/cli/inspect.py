@@ -1,4 +1,4 @@
-"""``fastvideo inspect FILE``: what a checkpoint, a latent upsampler or a LoRA is."""
+"""``fastvideo inspect FILE``: what a checkpoint, a latent upsampler or a LoRA is; a folder of diffusers is one too."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ class InspectSubcommand(CLISubcommand):
             help="tell what a .safetensors file is",
             description="Tell what a .safetensors file of the LTX-2 family is: version, parts, types and sizes.",
         )
-        parser.add_argument("file", metavar="FILE", help="a checkpoint, a latent upsampler or a LoRA")
+        parser.add_argument(
+            "file", metavar="FILE", help="a checkpoint (a folder of diffusers is one too), a latent upsampler or a LoRA"
+        )
         parser.add_argument("--json", action="store_true", help="print JSON")
         return parser
 

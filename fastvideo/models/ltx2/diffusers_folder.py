@@ -19,8 +19,10 @@ from fastvideo.models.ltx2.config import LTX2Config
 from fastvideo.models.ltx2.diffusers_names import diffusers_name
 from fastvideo.models.ltx2.diffusers_sections import official_sections
 from fastvideo.models.ltx2.tensor_file import TensorFile, check_names, load_tensors
+from fastvideo.models.ltx2.tensor_header import TensorHeader
 
 MODEL_INDEX = "model_index.json"
+TEXT_ENCODER_FOLDER = "text_encoder"
 TOKENIZER_FOLDER = "tokenizer"
 DIFFUSERS_UPSAMPLER_FOLDER = "latent_upsampler"
 
@@ -75,6 +77,11 @@ class DiffusersFolder:
             }
             yield cls(path, files)
 
+    @property
+    def headers(self) -> dict[str, list[TensorHeader]]:
+        """What the files of each part say of their tensors."""
+        return {part: files.headers for part, files in self._files.items()}
+
     def shape(self, part: str, name: str) -> tuple[int, ...] | None:
         """Of the tensor with an official name, or None where there is none."""
         return self._files[part].shape(self._named(part, name))
@@ -93,6 +100,7 @@ class TensorFolder:
 
     def __init__(self, path: Path, files: list[TensorFile]) -> None:
         self.path = path
+        self.headers = [file.header for file in files]
         self._places = {key: file for file in files for key in file.keys}
 
     @classmethod

@@ -57,7 +57,13 @@ class Inspection:
 
 
 def inspect_file(path: Path) -> Inspection:
-    """What the file at ``path`` is. Raises CheckpointError for one that is damaged, or of no kind known here."""
+    """What the file at ``path`` is, or the folder in the layout of diffusers. Raises CheckpointError for one that is
+    damaged, or of no kind known here."""
+    if (path / "model_index.json").is_file():
+        # That needs the readers of configurations, and torch with them; a file does not.
+        from fastvideo.models.ltx2.folder_inspection import inspect_folder
+
+        return inspect_folder(path)
     if path.is_dir():
         raise CheckpointError(f"{path} is a folder: name one of its .safetensors files")
     if not path.is_file():

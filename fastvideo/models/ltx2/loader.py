@@ -19,7 +19,12 @@ from fastvideo.api.errors import CheckpointError
 from fastvideo.models.ltx2.audio_vae import AudioVAE
 from fastvideo.models.ltx2.config import LTX2Config
 from fastvideo.models.ltx2.connectors import TextConnectors
-from fastvideo.models.ltx2.diffusers_folder import TOKENIZER_FOLDER, DiffusersFolder, is_diffusers_folder
+from fastvideo.models.ltx2.diffusers_folder import (
+    TEXT_ENCODER_FOLDER,
+    TOKENIZER_FOLDER,
+    DiffusersFolder,
+    is_diffusers_folder,
+)
 from fastvideo.models.ltx2.tensor_file import TensorFile
 from fastvideo.models.ltx2.tensor_names import PROJECTION_PREFIX, official_key, split_key
 from fastvideo.models.ltx2.text_encoder import GemmaTextEncoder
@@ -28,7 +33,6 @@ from fastvideo.models.ltx2.upsampler import LatentUpsampler, load_upsampler
 from fastvideo.models.ltx2.video_vae import UNUSED_TENSORS, VideoVAE
 from fastvideo.models.ltx2.vocoder import Vocoder
 
-TEXT_ENCODER_FOLDER = "text_encoder"
 UPSAMPLER_FOLDER = "spatial_upscaler"
 
 _AGGREGATES = ("aggregate_embed", "video_aggregate_embed")
