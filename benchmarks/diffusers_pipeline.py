@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, cast
 
 import diffusers
@@ -11,7 +10,7 @@ from diffusers.pipelines.ltx2 import connectors as diffusers_connectors
 from diffusers.pipelines.ltx2.vocoder import LTX2Vocoder, LTX2VocoderWithBWE
 from torch import Tensor, nn
 
-from benchmarks.diffusers_names import connectors_name, renamed, transformer_name
+from benchmarks.diffusers_names import renamed
 from fastvideo.models.ltx2.connectors import TextConnectorsConfig
 from fastvideo.models.ltx2.loader import LTX2Components
 from fastvideo.models.ltx2.transformer import LTX2TransformerConfig
@@ -49,7 +48,7 @@ def _transformer(components: LTX2Components) -> nn.Module:
     config = components.config.transformer
     with torch.device("meta"):
         transformer = diffusers.LTX2VideoTransformer3DModel(**_transformer_arguments(config))
-    load(transformer, renamed(components.transformer.state_dict(), transformer_name))
+    load(transformer, renamed("transformer", components.transformer.state_dict()))
     return cast(nn.Module, transformer)
 
 
@@ -83,7 +82,7 @@ def _connectors(components: LTX2Components) -> nn.Module:
     config = components.connectors.config
     with torch.device("meta"):
         connectors = diffusers_connectors.LTX2TextConnectors(**_connectors_arguments(config))
-    load(connectors, renamed(components.connectors.state_dict(), connectors_name))
+    load(connectors, renamed("connectors", components.connectors.state_dict()))
     return cast(nn.Module, connectors)
 
 
@@ -125,8 +124,9 @@ def _video_vae(components: LTX2Components) -> nn.Module:
     # The rest is small, and takes the decoder's type and place.
     like = components.video_vae.decoder.conv_in.conv.weight
     vae.to(device=like.device, dtype=like.dtype)
-    state = components.video_vae.decoder.state_dict()
-    load(vae.decoder, {_decoder_name(name): tensor for name, tensor in state.items()})
+    state = renamed("video_vae", components.video_vae.state_dict())
+    decoder = {name: tensor for name, tensor in state.items() if name.startswith("decoder.")}
+    load(vae.decoder, {name.removeprefix("decoder."): tensor for name, tensor in decoder.items()})
     statistics = components.video_vae.per_channel_statistics
     vae.latents_mean.copy_(statistics.get_buffer("mean-of-means"))
     vae.latents_std.copy_(statistics.get_buffer("std-of-means"))
@@ -154,15 +154,6 @@ def _decoder_arguments(config: VideoVAEConfig) -> dict[str, Any]:
     }
 
 
-def _decoder_name(name: str) -> str:
-    name = name.replace("res_blocks", "resnets")
-    if match := re.match(r"up_blocks\.(\d+)\.(.*)", name):
-        index, rest = int(match[1]), match[2]
-        inner = f"up_blocks.{(index - 1) // 2}.{'upsamplers.0.' if index % 2 else ''}" if index else "mid_block."
-        return f"{inner}{rest}"
-    return name
-
-
 def _audio_vae(components: LTX2Components) -> nn.Module:
     config = components.config.audio_vae
     audio_vae = diffusers.AutoencoderKLLTX2Audio(
@@ -177,9 +168,7 @@ def _audio_vae(components: LTX2Components) -> nn.Module:
     # One statistic per token component; diffusers sizes its buffers by the width, which is the same in published files.
     count = config.latent_channels * config.latent_bins
     audio_vae.latents_mean, audio_vae.latents_std = torch.zeros(count), torch.ones(count)
-    statistics = {"mean-of-means": "latents_mean", "std-of-means": "latents_std"}
-    state = components.audio_vae.state_dict()
-    load(audio_vae, {statistics.get(name.rsplit(".", 1)[1], name): tensor for name, tensor in state.items()})
+    load(audio_vae, renamed("audio_vae", components.audio_vae.state_dict()))
     return cast(nn.Module, audio_vae)
 
 
@@ -187,7 +176,7 @@ def _vocoder(components: LTX2Components) -> nn.Module:
     config = components.config.vocoder
     arguments = _vocoder_arguments(config)
     vocoder = LTX2Vocoder(**arguments) if config.bandwidth_extension is None else LTX2VocoderWithBWE(**arguments)
-    load(vocoder, {_vocoder_name(name): tensor for name, tensor in components.vocoder.state_dict().items()})
+    load(vocoder, renamed("vocoder", components.vocoder.state_dict()))
     return cast(nn.Module, vocoder)
 
 
@@ -213,16 +202,3 @@ def _generator_arguments(config: GeneratorConfig) -> dict[str, Any]:
         "final_act_fn": None if config.final_activation == "none" else config.final_activation,
         "final_bias": config.final_bias,
     }
-
-
-def _vocoder_name(name: str) -> str:
-    for pattern, replacement in (
-        (r"\bups\b", "upsamplers"),
-        (r"\bresblocks\b", "resnets"),
-        (r"\bconv_pre\b", "conv_in"),
-        (r"\bconv_post\b", "conv_out"),
-        (r"\bact_post\b", "act_out"),
-        (r"\bdownsample\.lowpass\b", "downsample"),
-    ):
-        name = re.sub(pattern, replacement, name)
-    return name

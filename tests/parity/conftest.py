@@ -1,24 +1,15 @@
-"""What parity tests share: small random weights, and diffusers' names for them."""
+"""What parity tests share: small random weights."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from types import ModuleType
 
 import pytest
 import torch
 from torch import nn
 
-import benchmarks.diffusers_names
-
 Randomise = Callable[[nn.Module, int], None]
-
-
-@pytest.fixture(scope="session")
-def diffusers_names() -> ModuleType:
-    """Tensor names of the official checkpoints in diffusers' words."""
-    return benchmarks.diffusers_names
 
 
 @pytest.fixture

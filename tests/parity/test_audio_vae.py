@@ -7,13 +7,9 @@ import torch
 from diffusers.models.autoencoders.autoencoder_kl_ltx2_audio import AutoencoderKLLTX2Audio
 from torch import Tensor
 
+from benchmarks.diffusers_names import renamed
 from fastvideo.models.ltx2.audio_vae import AudioVAE, AudioVAEConfig
 from fastvideo.models.ltx2.mel import MelConfig
-
-_STATISTICS = {
-    "per_channel_statistics.mean-of-means": "latents_mean",
-    "per_channel_statistics.std-of-means": "latents_std",
-}
 
 
 def _pair(config: AudioVAEConfig, seed: int) -> tuple[AudioVAE, AutoencoderKLLTX2Audio]:
@@ -36,7 +32,7 @@ def _pair(config: AudioVAEConfig, seed: int) -> tuple[AudioVAE, AutoencoderKLLTX
         latent_channels=config.latent_channels,
         mel_bins=config.mel.mel_bins,
     ).eval()
-    theirs.load_state_dict({_STATISTICS.get(name, name): value for name, value in ours.state_dict().items()})
+    theirs.load_state_dict(renamed("audio_vae", ours.state_dict()))
     return ours, theirs
 
 

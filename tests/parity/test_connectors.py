@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
 
+from benchmarks.diffusers_names import renamed
 from fastvideo.models.ltx2.connectors import TextConnectors, TextConnectorsConfig
 
 diffusers_connectors = pytest.importorskip("diffusers.pipelines.ltx2.connectors")
@@ -61,15 +61,13 @@ def oracle(config: TextConnectorsConfig) -> Any:
 
 @pytest.mark.parametrize("version", ["2.0", "2.3"])
 @pytest.mark.parametrize("rope_type", ["split", "interleaved"])
-def test_contexts_of_left_padded_prompts_are_those_of_diffusers(
-    version: str, rope_type: str, diffusers_names: ModuleType, randomise: Any
-) -> None:
+def test_contexts_of_left_padded_prompts_are_those_of_diffusers(version: str, rope_type: str, randomise: Any) -> None:
     config = TextConnectorsConfig.from_metadata({**VERSIONS[version], "rope_type": rope_type})
     config = replace(config, num_text_hidden_states=5)
     model = TextConnectors(config)
     randomise(model, 4)
     reference = oracle(config)
-    reference.load_state_dict(diffusers_names.renamed(model.state_dict(), diffusers_names.connectors_name))
+    reference.load_state_dict(renamed("connectors", model.state_dict()))
     generator = torch.Generator().manual_seed(5)
     length = 3 * REGISTERS
     hidden_states = 3 * torch.randn(

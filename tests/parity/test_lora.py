@@ -1,7 +1,6 @@
 """A model with LoRA merged into it against diffusers' model with W + strength B A in place of each W."""
 
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import diffusers
@@ -10,6 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from benchmarks.diffusers_names import renamed
 from fastvideo.models.ltx2.lora import LoraAdapter, LoraWeights
 from fastvideo.models.ltx2.rope import audio_positions, video_positions
 from fastvideo.models.ltx2.transformer import LTX2Transformer, LTX2TransformerConfig, ModalityInput
@@ -36,7 +36,7 @@ CONFIG = LTX2TransformerConfig(
 
 @pytest.mark.parametrize("strength", [1.0, 0.25])
 def test_velocities_with_every_linear_layer_adapted_are_those_of_diffusers(
-    strength: float, tmp_path: Path, diffusers_names: ModuleType, randomise: Any
+    strength: float, tmp_path: Path, randomise: Any
 ) -> None:
     model = LTX2Transformer(CONFIG).eval().requires_grad_(False)
     randomise(model, 5)
@@ -67,7 +67,7 @@ def test_velocities_with_every_linear_layer_adapted_are_those_of_diffusers(
         cross_attn_timestep_scale_multiplier=1000,
         rope_type="split",
     ).eval()
-    reference.load_state_dict(diffusers_names.renamed(adapted, diffusers_names.transformer_name))
+    reference.load_state_dict(renamed("transformer", adapted))
     sigma = torch.tensor([0.6])
     video = ModalityInput(
         torch.randn((1, 12, 6), generator=generator),

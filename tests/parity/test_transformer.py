@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -10,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from benchmarks.diffusers_names import renamed
 from fastvideo.models.ltx2.rope import audio_positions, video_positions
 from fastvideo.models.ltx2.transformer import LTX2Transformer, LTX2TransformerConfig, ModalityInput, Perturbation
 
@@ -150,7 +150,6 @@ def test_velocities_of_conditioned_tokens_are_those_of_diffusers(
     av_cross_timestep: str,
     use_cross_timestep: bool,
     gate_multiplier: int,
-    diffusers_names: ModuleType,
     randomise: Any,
 ) -> None:
     section = {**VERSIONS[version], "rope_type": rope_type, "av_ca_timestep_scale_multiplier": gate_multiplier}
@@ -158,7 +157,7 @@ def test_velocities_of_conditioned_tokens_are_those_of_diffusers(
     model = LTX2Transformer(config)
     randomise(model, 1)
     reference = oracle(config)
-    reference.load_state_dict(diffusers_names.renamed(model.state_dict(), diffusers_names.transformer_name))
+    reference.load_state_dict(renamed("transformer", model.state_dict()))
     video, audio = conditioned_inputs(config)
 
     with torch.inference_mode():
@@ -170,15 +169,13 @@ def test_velocities_of_conditioned_tokens_are_those_of_diffusers(
 
 
 @pytest.mark.parametrize("version", ["2.0", "2.3"])
-def test_the_official_gate_equals_diffusers_when_nothing_is_conditioned(
-    version: str, diffusers_names: ModuleType, randomise: Any
-) -> None:
+def test_the_official_gate_equals_diffusers_when_nothing_is_conditioned(version: str, randomise: Any) -> None:
     config = LTX2TransformerConfig.from_metadata(VERSIONS[version])
     assert config.av_cross_timestep == "official"
     model = LTX2Transformer(config)
     randomise(model, 2)
     reference = oracle(config)
-    reference.load_state_dict(diffusers_names.renamed(model.state_dict(), diffusers_names.transformer_name))
+    reference.load_state_dict(renamed("transformer", model.state_dict()))
     video, audio = unconditioned_inputs(config)
 
     with torch.inference_mode():
@@ -223,13 +220,13 @@ def test_attention_across_streams_takes_scale_and_shift_from_the_token_and_its_g
     ids=["last block", "both blocks", "isolated"],
 )
 def test_what_guidance_leaves_out_is_what_diffusers_leaves_out(
-    version: str, perturbation: Perturbation, theirs: dict[str, Any], diffusers_names: ModuleType, randomise: Any
+    version: str, perturbation: Perturbation, theirs: dict[str, Any], randomise: Any
 ) -> None:
     config = dataclasses.replace(LTX2TransformerConfig.from_metadata(VERSIONS[version]), av_cross_timestep="other")
     model = LTX2Transformer(config)
     randomise(model, 4)
     reference = oracle(config)
-    reference.load_state_dict(diffusers_names.renamed(model.state_dict(), diffusers_names.transformer_name))
+    reference.load_state_dict(renamed("transformer", model.state_dict()))
     video, audio = conditioned_inputs(config)
     with torch.inference_mode():
         actual = model(video, audio, perturbation=perturbation)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 import torch
 from diffusers import AutoencoderKLLTX2Video
 
+from benchmarks.diffusers_names import renamed
 from fastvideo.models.ltx2.video_vae import VideoVAE, VideoVAEConfig
 
 LATENT_CHANNELS = 8
@@ -86,24 +85,6 @@ ORACLE_OPTIONS = {
 }
 
 
-def diffusers_name(name: str) -> str | None:
-    """Our (official) tensor name as diffusers has it; None for the statistics, which it keeps outside the model."""
-    if name.startswith("per_channel_statistics."):
-        return None
-    name = name.replace("res_blocks", "resnets")
-    if match := re.match(r"encoder\.down_blocks\.(\d+)\.(.*)", name):
-        index, rest = int(match[1]), match[2]
-        if index == 8:
-            return f"encoder.mid_block.{rest}"
-        return f"encoder.down_blocks.{index // 2}.{'downsamplers.0.' if index % 2 else ''}{rest}"
-    if match := re.match(r"decoder\.up_blocks\.(\d+)\.(.*)", name):
-        index, rest = int(match[1]), match[2]
-        if index == 0:
-            return f"decoder.mid_block.{rest}"
-        return f"decoder.up_blocks.{(index - 1) // 2}.{'upsamplers.0.' if index % 2 else ''}{rest}"
-    return name
-
-
 def build_pair(version: str, decoder_padding: str, dtype: torch.dtype) -> tuple[VideoVAE, AutoencoderKLLTX2Video]:
     """Our VAE with random weights and statistics, and the oracle holding the same weights."""
     torch.manual_seed(0)
@@ -127,11 +108,7 @@ def build_pair(version: str, decoder_padding: str, dtype: torch.dtype) -> tuple[
         temporal_compression_ratio=8,
         **{**options, "decoder_block_out_channels": decoder_widths},
     ).eval()
-    renamed = {diffusers_name(name): tensor for name, tensor in ours.state_dict().items()}
-    renamed.pop(None)
-    missing, unexpected = oracle.load_state_dict(renamed, strict=False)
-    assert set(missing) == {"latents_mean", "latents_std"}
-    assert unexpected == []
+    oracle.load_state_dict(renamed("video_vae", ours.state_dict()))
     return ours.to(dtype), oracle.to(dtype)
 
 
@@ -176,5 +153,4 @@ def test_decoder_gives_the_pixels_of_diffusers(
 @pytest.mark.parametrize("version", ["2.0", "2.3"])
 def test_our_tensors_and_those_of_diffusers_are_the_same_set(version: str) -> None:
     ours, oracle = build_pair(version, "zeros", torch.float32)
-    renamed = {diffusers_name(name) for name in ours.state_dict()} - {None}
-    assert renamed == set(oracle.state_dict()) - {"latents_mean", "latents_std"}
+    assert set(renamed("video_vae", ours.state_dict())) == set(oracle.state_dict())

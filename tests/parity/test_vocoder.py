@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from typing import Any
 
 import pytest
 import torch
 from diffusers.pipelines.ltx2.vocoder import LTX2Vocoder, LTX2VocoderWithBWE
 
+from benchmarks.diffusers_names import renamed
 from fastvideo.models.ltx2.bandwidth_extension import BandwidthExtensionConfig
 from fastvideo.models.ltx2.vocoder import Vocoder, VocoderConfig
 from fastvideo.models.ltx2.waveform_generator import GeneratorConfig
@@ -27,15 +27,6 @@ EXTENDER = dataclasses.replace(
     BIG_VGAN, initial_channels=32, upsample_rates=(6, 5, 2, 2, 2), upsample_kernel_sizes=(12, 11, 4, 4, 4)
 )
 
-_RENAMES = (
-    (r"\bups\b", "upsamplers"),
-    (r"\bresblocks\b", "resnets"),
-    (r"\bconv_pre\b", "conv_in"),
-    (r"\bconv_post\b", "conv_out"),
-    (r"\bact_post\b", "act_out"),
-    (r"\bdownsample\.lowpass\b", "downsample"),
-)
-
 
 def _randomise(vocoder: Vocoder, seed: int) -> None:
     """Random weights; the filters and bases as a checkpoint has them, rounded to bfloat16."""
@@ -47,15 +38,6 @@ def _randomise(vocoder: Vocoder, seed: int) -> None:
             value.normal_(std=0.3, generator=generator)
         else:
             value.normal_(std=0.7 * value[0].numel() ** -0.5, generator=generator)
-
-
-def _for_oracle(vocoder: Vocoder) -> dict[str, torch.Tensor]:
-    state = {}
-    for name, value in vocoder.state_dict().items():
-        for pattern, replacement in _RENAMES:
-            name = re.sub(pattern, replacement, name)
-        state[name] = value
-    return state
 
 
 def _oracle_arguments(config: GeneratorConfig, prefix: str = "") -> dict[str, Any]:
@@ -100,7 +82,7 @@ def test_a_generator_gives_the_oracles_samples(config: GeneratorConfig, frames: 
     ours = Vocoder(VocoderConfig(generator=config)).eval()
     _randomise(ours, seed=3)
     theirs = LTX2Vocoder(**_oracle_arguments(config)).eval()
-    theirs.load_state_dict(_for_oracle(ours))
+    theirs.load_state_dict(renamed("vocoder", ours.state_dict()))
     mel = torch.randn(2, config.audio_channels, frames, config.mel_bins)
     expected = theirs(mel)
     torch.testing.assert_close(ours(mel), expected, atol=1e-5, rtol=1e-5)
@@ -118,7 +100,7 @@ def test_the_bandwidth_extension_gives_the_oracles_samples(frames: int) -> None:
     ours.state_dict()["vocoder.conv_post.weight"].mul_(0.1)
     ours.state_dict()["bwe_generator.conv_post.weight"].mul_(0.05)
     theirs = LTX2VocoderWithBWE(**_oracle_arguments(BIG_VGAN), **_oracle_arguments(EXTENDER, "bwe_")).eval()
-    theirs.load_state_dict(_for_oracle(ours))
+    theirs.load_state_dict(renamed("vocoder", ours.state_dict()))
     mel = torch.randn(2, 2, frames, 64)
     expected = theirs(mel)
     torch.testing.assert_close(ours(mel), expected, atol=1e-5, rtol=1e-5)
