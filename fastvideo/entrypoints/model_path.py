@@ -40,6 +40,8 @@ def build_generator(
         return MockGenerator.from_model_path(config.model_path)
     from fastvideo.entrypoints.video_generator import VideoGenerator
 
+    if pool is not None:
+        _check_shows_pictures(config)
     return VideoGenerator(config, pool=pool, limits=limits)
 
 
@@ -55,6 +57,7 @@ def generator_defaults(config: GeneratorConfig) -> Mapping[str, Any]:
     from fastvideo.pipelines.basic.ltx2.support import check_generator_config, check_selection
 
     check_generator_config(config)
+    _check_shows_pictures(config)
     if config.model_path.startswith("tiny:"):
         # Made on first use, by whoever builds the generator.
         parse_tiny(config.model_path)
@@ -64,6 +67,18 @@ def generator_defaults(config: GeneratorConfig) -> Mapping[str, Any]:
     preset = select_preset(config.model_path, pipeline.preset, pipeline.preset_version, pipeline.preset_overrides)
     check_selection(config, preset)
     return preset.defaults
+
+
+def _check_shows_pictures(config: GeneratorConfig) -> None:
+    """What serves streams needs a picture in them. Raises ConfigValidationError."""
+    from fastvideo.pipelines.basic.ltx2.recipe import SOUND_WORKLOADS
+
+    if config.pipeline.workload_type in SOUND_WORKLOADS:
+        raise ConfigValidationError(
+            "generator.pipeline.workload_type",
+            f"a server's streams show pictures, and {config.pipeline.workload_type} makes sound alone; it is for "
+            "VideoGenerator",
+        )
 
 
 def local_checkpoint(model_path: str) -> Path:

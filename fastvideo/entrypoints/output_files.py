@@ -8,20 +8,20 @@ from pathlib import Path
 
 from fastvideo.api.schema import OutputConfig
 
-_SUFFIX = ".mp4"
 _NAME_CHARS = 100
 
 
-def write_video(data: bytes, output: OutputConfig, prompt: str) -> Path:
-    """Write MP4 bytes as ``output`` says and return the file.
+def write_video(data: bytes, output: OutputConfig, prompt: str, *, suffix: str = ".mp4") -> Path:
+    """Write the bytes of a file of that kind as ``output`` says and return the file.
 
-    An ``output_path`` that ends in .mp4 is the file; otherwise it is a folder, and the name is ``output_video_name`` or
-    the prompt's first 100 characters. A name that is taken gets _1, _2 and so on. Folders are made.
+    An ``output_path`` that ends in ``suffix`` is the file; otherwise it is a folder, and the name is
+    ``output_video_name`` or the prompt's first 100 characters. A name that is taken gets _1, _2 and so on. Folders are
+    made.
     """
     wanted = Path(output.output_path)
-    if wanted.suffix.lower() != _SUFFIX:
+    if wanted.suffix.lower() != suffix:
         name = output.output_video_name or prompt
-        wanted = wanted / f"{file_name(name.removesuffix(_SUFFIX))}{_SUFFIX}"
+        wanted = wanted / f"{file_name(name.removesuffix(suffix))}{suffix}"
     wanted.parent.mkdir(parents=True, exist_ok=True)
     for number in count():
         file = wanted if number == 0 else wanted.with_name(f"{wanted.stem}_{number}{wanted.suffix}")

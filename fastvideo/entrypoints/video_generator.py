@@ -66,7 +66,7 @@ class VideoGenerator:
             config.model_path, selection.preset, selection.preset_version, selection.preset_overrides
         )
         check_selection(config, self.preset)
-        self._recipe = LTX2Recipe.of(self.preset, selection.preset_overrides)
+        self._recipe = LTX2Recipe.of(self.preset, selection.preset_overrides, selection.workload_type)
         checkpoint = local_checkpoint(config.model_path)
         # torch is imported here, so that everything above answers at once.
         from fastvideo.pipelines.basic.ltx2.building import build_pipeline
@@ -278,7 +278,7 @@ class VideoGenerator:
             if isinstance(event, VideoPartialEvent):
                 chunks.append(event.frames)
             if isinstance(event, VideoFinalEvent):
-                frames = np.concatenate(chunks)
+                frames = np.concatenate(chunks) if chunks else None
                 chunks.clear()
                 self._complete(event, frames, self.resolve(request), prompt_index, encode)
             yield event
@@ -286,7 +286,7 @@ class VideoGenerator:
     def _complete(
         self,
         final: VideoFinalEvent,
-        frames: np.ndarray[Any, np.dtype[np.uint8]],
+        frames: np.ndarray[Any, np.dtype[np.uint8]] | None,
         request: GenerationRequest,
         prompt_index: int | None,
         encode: bool,
@@ -296,20 +296,32 @@ class VideoGenerator:
         assert isinstance(request.prompt, str)
         result.prompt_index = prompt_index
         if encode or output.save_video:
-            from fastvideo.media.mp4_file import encode_mp4
-
-            data = encode_mp4(frames, result.audio, result.audio_sample_rate, request.sampling.fps)
+            data, suffix = _encoded(frames, result, request.sampling.fps)
             if output.save_video:
-                result.video_path = str(write_video(data, output, request.prompt))
+                result.video_path = str(write_video(data, output, request.prompt, suffix=suffix))
             final.video_bytes = data if encode else None
         result.peak_memory_mb = _peak_memory_mb()
         final.metadata |= {"video_path": result.video_path, "peak_memory_mb": result.peak_memory_mb}
         result.extra = final.metadata
-        if output.return_frames:
+        if output.return_frames and frames is not None:
             import torch
 
             result.frames = final.frames = list(frames)
             result.samples = final.tensor = torch.from_numpy(frames)
+
+
+def _encoded(
+    frames: np.ndarray[Any, np.dtype[np.uint8]] | None, result: GenerationResult, fps: int
+) -> tuple[bytes, str]:
+    """The bytes of an MP4 file, or without frames of a WAV file, and its suffix."""
+    if frames is None:
+        from fastvideo.media.wav_file import encode_wav
+
+        assert result.audio_sample_rate is not None
+        return encode_wav(result.audio, result.audio_sample_rate), ".wav"
+    from fastvideo.media.mp4_file import encode_mp4
+
+    return encode_mp4(frames, result.audio, result.audio_sample_rate, fps), ".mp4"
 
 
 def _request_from_flat(prompt: str | list[str] | None, kwargs: Mapping[str, Any]) -> GenerationRequest:

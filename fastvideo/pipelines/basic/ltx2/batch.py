@@ -36,7 +36,8 @@ class Stream:
 
     ``latents`` is the noisy value, which began with ``noise`` of ``level``. ``mask`` [1, N] says how much of a token is
     made (1) rather than kept (0), and ``clean`` what is kept; token timesteps are sigma * mask. The last tokens, one
-    for each of ``appended_positions`` [1, axes, K, 2], are not part of the result: the others look at them.
+    for each of ``appended_positions`` [1, axes, K, 2], are not part of the result: the others look at them. Nothing of
+    a ``frozen`` stream is made.
     """
 
     latents: Tensor
@@ -45,6 +46,7 @@ class Stream:
     noise: Tensor
     level: float = 1.0
     appended_positions: Tensor | None = None
+    frozen: bool = False
 
     @classmethod
     def of_noise(cls, noise: Tensor) -> Stream:
@@ -88,7 +90,8 @@ class Stream:
 class LTX2Batch:
     """One segment from its inputs to its sound; the picture leaves in chunks and is not kept here.
 
-    ``stages`` are the denoising stages in order, ``stage`` the one that is being worked on.
+    ``stages`` are the denoising stages in order, ``stage`` the one that is being worked on. With ``sound_alone`` no
+    picture comes out.
     """
 
     prompt: str
@@ -99,6 +102,7 @@ class LTX2Batch:
     text_tokens: int | None = None
     references: tuple[Reference, ...] = ()
     state: LTX2ContinuationState | None = None
+    sound_alone: bool = False
     cancel: CancellationToken = field(default_factory=CancellationToken)
 
     stage_index: int = 0

@@ -15,6 +15,7 @@ class DenoisePlan:
     With ``batch_cfg`` both prompts share a forward pass, which needs more memory. Images that it is given go through
     H.264 at ``image_crf``. With ``add_noise`` what the stage starts from gets noise of the first level.
     ``position_offset_s`` replaces the segment's own time from the beginning of its sound to that of its picture.
+    ``isolated``: picture and sound are made without hearing each other.
     """
 
     name: str
@@ -26,6 +27,7 @@ class DenoisePlan:
     image_crf: int = 0
     add_noise: bool = True
     position_offset_s: float | None = None
+    isolated: bool = False
 
     @property
     def steps(self) -> int:

@@ -48,6 +48,7 @@ from fastvideo.pipelines.basic.ltx2.stages import (
 )
 from fastvideo.pipelines.basic.ltx2.stages.tokens import tokens_to_audio
 from fastvideo.pipelines.basic.ltx2.stopwatch import Stopwatch
+from fastvideo.pipelines.basic.ltx2.trajectory import Trajectory
 
 
 class LTX2Pipeline:
@@ -108,6 +109,8 @@ class LTX2Pipeline:
         one step or chunk.
         """
         batch = self.batch(request, cancel)
+        runtime = request.runtime
+        kept = Trajectory() if runtime.return_trajectory_latents or runtime.return_trajectory_decoded else None
         watch = Stopwatch(self._clock)
         yield VideoProgressEvent(0, batch.steps)
 
@@ -123,13 +126,15 @@ class LTX2Pipeline:
             # Closed here and not when it is collected: it gives back the weights and the device's memory.
             with contextlib.closing(self._steps(batch)) as steps:
                 for step in watch.timing_each(stage.name, steps):
+                    if kept is not None:
+                        kept.keep(batch, step, self._geometry.spatial_scale)
                     yield VideoProgressEvent(done + step, batch.steps, stage.name)
             done += stage.steps
 
         with watch.timing("decode"), self._placement.using("audio_vae", "vocoder"):
             self.decode_audio(batch, self._config)
         tail: deque[Frames] = deque(maxlen=self._settings.overlap_frames)
-        with self._placement.using("video_vae"):
+        with self._placement.using("video_vae") if not batch.sound_alone else contextlib.nullcontext():
             for index, frames in enumerate(watch.timing_each("decode", self._new_frames(batch, tail))):
                 if index == 0:
                     yield VideoPartialEvent(frames, index, batch.waveform, batch.audio_sample_rate)
@@ -138,11 +143,15 @@ class LTX2Pipeline:
 
         with watch.timing("state"):
             state = self._next_state(batch, tail) if request.output.return_state else None
+        decoded = None
+        if kept is not None and runtime.return_trajectory_decoded:
+            with watch.timing("trajectory"), self._placement.using("video_vae"):
+                decoded = [self.decode_video.frames_of(latents, batch, self._config) for latents in kept.latents]
         elapsed_s = sum(watch.ms.values()) / 1000
         metadata = {
             "generation_time": elapsed_s,
             "inference_time_s": elapsed_s,
-            "num_frames": batch.plan.new_frames,
+            "num_frames": 0 if batch.sound_alone else batch.plan.new_frames,
             "segment_index": 0 if batch.state is None else batch.state.segment_index + 1,
             "timings": dict(watch.ms),
         }
@@ -153,8 +162,11 @@ class LTX2Pipeline:
                 prompt=batch.prompt,
                 audio=batch.waveform,
                 audio_sample_rate=batch.audio_sample_rate,
-                size=(batch.height, batch.width, batch.plan.new_frames),
+                size=None if batch.sound_alone else (batch.height, batch.width, batch.plan.new_frames),
                 generation_time=elapsed_s,
+                trajectory=kept.latents if kept is not None and runtime.return_trajectory_latents else None,
+                trajectory_timesteps=None if kept is None else kept.timesteps,
+                trajectory_decoded=decoded,
                 state=state,
                 extra=metadata,
             ),
@@ -182,7 +194,10 @@ class LTX2Pipeline:
             yield from self.denoise.steps(batch)
 
     def _new_frames(self, batch: LTX2Batch, tail: deque[Frames]) -> Iterator[Frames]:
-        """Chunks of frames between overlap and tail; ``tail`` is left with the last frames before the end."""
+        """Chunks of frames between overlap and tail; ``tail`` is left with the last frames before the end. None where
+        sound alone is made."""
+        if batch.sound_alone:
+            return
         first, end = batch.plan.overlap_frames, batch.plan.end_frame
         shown = batch.state.video_frames if batch.state is not None else None
         fade: JoinFade | None = None

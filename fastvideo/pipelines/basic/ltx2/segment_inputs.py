@@ -12,7 +12,7 @@ from fastvideo.pipelines.basic.ltx2.continuation import LTX2ContinuationState
 from fastvideo.pipelines.basic.ltx2.denoise_plan import DenoisePlan
 from fastvideo.pipelines.basic.ltx2.guidance import Guidance, StreamGuidance
 from fastvideo.pipelines.basic.ltx2.recipe import LTX2Recipe
-from fastvideo.pipelines.basic.ltx2.references import read_references
+from fastvideo.pipelines.basic.ltx2.references import Reference, read_references
 from fastvideo.pipelines.basic.ltx2.segment_plan import (
     AUDIO_LATENTS_PER_SECOND,
     LOOKAHEAD_LATENTS,
@@ -90,19 +90,50 @@ def make_batch(
     recipe = recipe or LTX2Recipe()
     for name, size_px in (("height", sampling.height), ("width", sampling.width)):
         _check_size(f"sampling.{name}", size_px, geometry.spatial_scale * (UPSAMPLING if recipe.refines else 1))
+    if recipe.sound is not None:
+        _check_sound_alone(request, recipe)
     state = None if request.state is None else _read_state(request)
     plan = _plan(request, state, end_offset=settings.end_offset_frames if request.output.return_state else 0)
     return LTX2Batch(
         prompt=request.prompt,
         plan=plan,
-        stages=_stages(request, recipe, geometry.distilled_sigmas),
+        stages=_stages(request, recipe, geometry),
         negative_prompt=request.negative_prompt or "",
         noise=seeded_noise(sampling.seed + (0 if state is None else state.segment_index + 1)),
         text_tokens=_text_tokens(sampling.max_sequence_length, geometry),
-        references=read_references(request.inputs, plan),
+        references=_references(request, plan, recipe),
         state=state,
+        sound_alone=recipe.sound is not None,
         cancel=cancel,
     )
+
+
+def _check_sound_alone(request: GenerationRequest, recipe: LTX2Recipe) -> None:
+    for path, given in {
+        "state": request.state is not None,
+        "output.return_state": request.output.return_state,
+        "runtime.return_trajectory_latents": request.runtime.return_trajectory_latents,
+        "runtime.return_trajectory_decoded": request.runtime.return_trajectory_decoded,
+    }.items():
+        if given:
+            raise ConfigValidationError(path, "this is for segments with a picture, and this generator makes sound")
+    if recipe.sound == "for a clip" and request.inputs.video_path is None:
+        raise ConfigValidationError("inputs.video_path", "this generator makes the sound for a clip: name its file")
+
+
+def _references(request: GenerationRequest, plan: SegmentPlan, recipe: LTX2Recipe) -> tuple[Reference, ...]:
+    references = read_references(request.inputs, plan)
+    if recipe.sound == "from text" and references:
+        raise ConfigValidationError("inputs", "this generator makes sound from text; it looks at no images or clips")
+    if recipe.sound == "for a clip":
+        frames = len(references[0].frames)
+        if len(references) > 1 or frames < plan.num_frames:
+            raise ConfigValidationError(
+                "sampling.num_frames",
+                f"the sound is made for one clip as long as itself; the clip has {frames} frames (of 8k+1), asked for "
+                f"are {plan.num_frames}",
+            )
+    return references
 
 
 def _check_size(path: str, size_px: int, scale: int) -> None:
@@ -122,9 +153,12 @@ def _text_tokens(asked: int | None, geometry: ModelGeometry) -> int | None:
     return asked
 
 
-def _stages(request: GenerationRequest, recipe: LTX2Recipe, distilled: tuple[float, ...]) -> tuple[DenoisePlan, ...]:
-    sampling = request.sampling
+def _stages(request: GenerationRequest, recipe: LTX2Recipe, geometry: ModelGeometry) -> tuple[DenoisePlan, ...]:
+    sampling, distilled = request.sampling, geometry.distilled_sigmas
     height, width = sampling.height, sampling.width
+    if recipe.sound == "from text":
+        # The transformer wants some picture. The sound does not hear it, so that the smallest one will do.
+        height = width = geometry.spatial_scale
     if not recipe.refines:
         return (_denoise_plan(request, recipe, distilled, height=height, width=width),)
     given = request.stage_overrides.get(REFINE, {})
@@ -149,12 +183,13 @@ def _denoise_plan(
     given = request.stage_overrides.get("denoise", {})
     values = denoise_override({**recipe.stage_values.get("denoise", {}), **given})
     steps = values.num_inference_steps or sampling.num_inference_steps
-    guidance = Guidance()
+    guidance, alone = Guidance(), recipe.sound == "from text"
     if recipe.guided:
         video_cfg = sampling.guidance_scale if values.guidance_scale is None else values.guidance_scale
         shared = {
             "stg": values.stg_scale or 0.0,
-            "modality": 1.0 if values.modality_scale is None else values.modality_scale,
+            # Who hears nothing of the other stream anyway cannot be moved away from that.
+            "modality": 1.0 if alone or values.modality_scale is None else values.modality_scale,
             "rescale": sampling.guidance_rescale,
         }
         audio_cfg = video_cfg if values.audio_guidance_scale is None else values.audio_guidance_scale
@@ -169,6 +204,7 @@ def _denoise_plan(
         guidance,
         batch_cfg=sampling.batch_cfg,
         image_crf=values.image_crf or 0,
+        isolated=alone,
     )
 
 

@@ -12,6 +12,7 @@ from fastvideo.api.errors import ConfigValidationError
 from fastvideo.api.presets import InferencePreset
 from fastvideo.api.schema import GenerationRequest, GeneratorConfig
 from fastvideo.api.support import refuse_unsupported
+from fastvideo.pipelines.basic.ltx2.recipe import SOUND_WORKLOADS
 from fastvideo.pipelines.basic.ltx2.stage_overrides import REFINE
 
 _ONE_DEVICE = "the model runs on one device"
@@ -82,8 +83,6 @@ REQUEST_REASONS: Mapping[str, str] = {
     "sampling.use_embedded_guidance": _GUIDANCE,
     "sampling.boundary_ratio": "there is one transformer",
     "runtime.enable_teacache": "a few distilled steps leave nothing to cache",
-    "runtime.return_trajectory_latents": "intermediate latents are not kept",
-    "runtime.return_trajectory_decoded": "intermediate latents are not kept",
     "plan": "this pipeline runs its own stages",
     "extensions": "this pipeline has no extensions",
 }
@@ -98,7 +97,7 @@ _SAME_AS_DEFAULT: Mapping[str, Collection[Any]] = {
     "sampling.true_cfg_scale": (1.0,),
     "sampling.guidance_scale_2": (1.0,),
 }
-_WORKLOADS = (None, "t2v", "i2v")
+_WORKLOADS = (None, "t2v", "i2v", *SOUND_WORKLOADS)
 
 
 def check_generator_config(config: GeneratorConfig) -> None:
@@ -106,13 +105,18 @@ def check_generator_config(config: GeneratorConfig) -> None:
     refuse_unsupported(config, GeneratorConfig(model_path=config.model_path), GENERATOR_REASONS)
     if config.pipeline.workload_type not in _WORKLOADS:
         raise ConfigValidationError(
-            "pipeline.workload_type", f"expected t2v or i2v for LTX-2, got {config.pipeline.workload_type}"
+            "pipeline.workload_type", f"expected t2v, i2v, t2a or v2a for LTX-2, got {config.pipeline.workload_type}"
         )
 
 
 def check_selection(config: GeneratorConfig, preset: InferencePreset) -> None:
-    """Raise ConfigValidationError for weights that the selected preset has no stage for."""
+    """Raise ConfigValidationError for weights that the selected preset has no stage for, and for a stage that the
+    workload has no picture for."""
     if any(stage.name == REFINE for stage in preset.stage_schemas):
+        if config.pipeline.workload_type in SOUND_WORKLOADS:
+            raise ConfigValidationError(
+                "pipeline.workload_type", f"sound alone is made in one stage, and {preset.name!r} has two"
+            )
         return
     for name in ("upsampler_weights", "refine_lora_path"):
         if getattr(config.pipeline.components, name):

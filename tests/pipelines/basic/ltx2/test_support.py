@@ -56,6 +56,8 @@ REQUEST_HONOURED = {
     "sampling.batch_cfg",
     *(f"output.{name}" for name in ("output_path", "output_video_name", "save_video", "return_frames", "return_state")),
     "stage_overrides",
+    "runtime.return_trajectory_latents",
+    "runtime.return_trajectory_decoded",
     "state",
 }
 
@@ -160,9 +162,9 @@ def test_a_neutral_guidance_of_one_passes_as_integer_and_in_its_other_forms() ->
     check_request(request)
 
 
-@pytest.mark.parametrize("workload", ["t2i", "i2i", "v2a", "t2a"])
+@pytest.mark.parametrize("workload", ["t2i", "i2i"])
 def test_other_workloads_are_refused(workload: Any) -> None:
     config = GeneratorConfig(model_path="x")
     config.pipeline.workload_type = workload
-    with pytest.raises(ConfigValidationError, match="t2v or i2v"):
+    with pytest.raises(ConfigValidationError, match="t2v, i2v, t2a or v2a"):
         check_generator_config(config)

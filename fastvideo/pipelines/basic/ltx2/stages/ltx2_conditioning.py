@@ -34,6 +34,9 @@ class LTX2ConditioningStage(Stage):
         stage = batch.stage
         for reference in batch.references:
             self._keep_reference(batch, reference)
+        if batch.sound_alone and batch.references:
+            assert batch.video is not None
+            batch.video.frozen = True
         if batch.state is not None:
             if batch.state.video_frames:
                 frames = [fit(frame, height=stage.height, width=stage.width) for frame in batch.state.video_frames]

@@ -83,18 +83,18 @@ class LTX2DenoisingStage(Stage):
         context, negative, passes = batch.context, batch.negative_context, batch.stage.guidance.passes
         assert context is not None
         weaker: dict[WeakPass, Prediction] = {}
+        whole = Perturbation(isolated=batch.stage.isolated)
         if batch.stage.batch_cfg and "negative" in passes:
             assert negative is not None
-            full, weaker["negative"] = self._predictions(
-                batch, (context, negative), Perturbation(), sigma, positions, rope
-            )
+            full, weaker["negative"] = self._predictions(batch, (context, negative), whole, sigma, positions, rope)
         else:
-            (full,) = self._predictions(batch, (context,), Perturbation(), sigma, positions, rope)
+            (full,) = self._predictions(batch, (context,), whole, sigma, positions, rope)
         for name in passes:
             if name not in weaker:
                 prompt = negative if name == "negative" else context
                 assert prompt is not None
-                perturbation = self._perturbations[name]
+                weak = self._perturbations[name]
+                perturbation = weak._replace(isolated=weak.isolated or batch.stage.isolated)
                 (weaker[name],) = self._predictions(batch, (prompt,), perturbation, sigma, positions, rope)
         return full, weaker
 
@@ -144,10 +144,12 @@ def _clean(stream: Stream, sigma: float, velocity: Tensor) -> Tensor:
 def _modality(stream: Stream, sigma: float, positions: Tensor, contexts: list[Tensor]) -> ModalityInput:
     """The same tokens once for each context."""
     count = len(contexts)
+    # A stream that is kept whole is clean, also where the other one asks how noisy it is.
+    level = 0.0 if stream.frozen else sigma
     return ModalityInput(
         latents=stream.latents.expand(count, -1, -1),
         timesteps=(sigma * stream.mask).expand(count, -1),
-        sigma=torch.full((count,), sigma, device=stream.latents.device),
+        sigma=torch.full((count,), level, device=stream.latents.device),
         positions=positions,
         context=torch.cat(contexts) if count > 1 else contexts[0],
     )

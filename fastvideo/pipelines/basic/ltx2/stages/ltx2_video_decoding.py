@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -31,13 +32,19 @@ class LTX2VideoDecodingStage(Stage):
         """All frames of the segment in order, uint8 [n, H, W, 3], overlap and tail included. Checks for cancellation
         before each tile."""
         assert batch.video is not None
+        scale = self._video_vae.spatial_scale
+        grid = (batch.plan.latent_frames, batch.height // scale, batch.width // scale)
+        yield from self._decoded(tokens_to_video(batch.video.latents, *grid), batch, config)
+
+    @torch.inference_mode()
+    def frames_of(self, latents: Tensor, batch: LTX2Batch, config: LTX2T2VConfig) -> Frames:
+        """All frames of other latents [1, C, F, H, W] than the batch's own, uint8 [n, H, W, 3]."""
+        return np.concatenate(list(self._decoded(latents, batch, config)))
+
+    def _decoded(self, latents: Tensor, batch: LTX2Batch, config: LTX2T2VConfig) -> Iterator[Frames]:
         vae = self._video_vae
-        latents = tokens_to_video(
-            batch.video.latents,
-            batch.plan.latent_frames,
-            batch.height // vae.spatial_scale,
-            batch.width // vae.spatial_scale,
-        ).to(next(vae.parameters()).dtype)
+        weights = next(vae.parameters())
+        latents = latents.to(device=weights.device, dtype=weights.dtype)
         causal = True if config.is_causal else None
         if config.vae_tiling:
             for pixels in decode_chunks(vae, latents, causal=causal, cancel=batch.cancel):
