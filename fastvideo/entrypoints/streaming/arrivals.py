@@ -8,7 +8,7 @@ import logging
 
 from fastvideo.api.errors import QuotaExceeded
 from fastvideo.entrypoints.access.caller import NOBODY, Caller
-from fastvideo.entrypoints.streaming.attachment import GraceOver
+from fastvideo.entrypoints.streaming.attachment import GraceOver, Overtaken
 from fastvideo.entrypoints.streaming.connection import Connection, ConnectionLost
 from fastvideo.entrypoints.streaming.error_messages import error_message
 from fastvideo.entrypoints.streaming.frame_log import NotKept
@@ -173,10 +173,18 @@ async def serve_resumed(
         if runner is None:
             await _reopen(connection, server, message, caller)
         elif matches(message.resume_token, runner.resume_digest) and runner.owner == caller.key:
-            await runner.resume(connection, message)
+            try:
+                await runner.resume(connection, message)
+            except GraceOver:
+                # It is about to end, and to leave what it can be gone on with.
+                async with asyncio.timeout(FAREWELL_S):
+                    await runner.over()
+                await _reopen(connection, server, message, caller, ended_here=runner.resume_digest)
         else:
             await _refuse(connection, *_UNKNOWN)
-    except (GraceOver, NotKept):
+    except TimeoutError:
+        await _refuse(connection, *_LATER)
+    except (GraceOver, NotKept, Overtaken):
         await _refuse(connection, *_EXPIRED)
     except asyncio.CancelledError:
         if runner is not None:
@@ -184,8 +192,18 @@ async def serve_resumed(
         raise
 
 
-async def _reopen(connection: Connection, server: ServerState, message: SessionResume, caller: Caller) -> None:
-    """Go on with a session from what is stored of it, by this server or another one. Raises GraceOver."""
+async def _reopen(
+    connection: Connection,
+    server: ServerState,
+    message: SessionResume,
+    caller: Caller,
+    *,
+    ended_here: bytes | None = None,
+) -> None:
+    """Go on with a session from what is stored of it, by this server or another one. Raises GraceOver.
+
+    ``ended_here``: the digest of its token, when it has just ended on this server.
+    """
     session_id = session_of(message.resume_token)
     try:
         record = await asyncio.get_running_loop().run_in_executor(
@@ -195,7 +213,7 @@ async def _reopen(connection: Connection, server: ServerState, message: SessionR
         logger.warning("a session that its client goes on with could not be read", exc_info=True)
         await _refuse(connection, *_LATER)
         return
-    kept = record.token_digest if record is not None else server.expired.get(session_id)
+    kept = record.token_digest if record is not None else ended_here or server.expired.get(session_id)
     strange = record is not None and record.owner != caller.key
     if kept is None or strange or not matches(message.resume_token, kept):
         await _refuse(connection, *_UNKNOWN)

@@ -33,6 +33,10 @@ class GraceOver(Exception):
     """Nobody can go on with the session any more."""
 
 
+class Overtaken(Exception):
+    """The session goes on over a newer connection than this one."""
+
+
 class Attachment:
     """A session's connections, one after the other. The first, number 1, is there from the start.
 

@@ -63,7 +63,11 @@ class RunningSession(Protocol):
         ...
 
     async def resume(self, connection: Connection, message: SessionResume) -> None:
-        """Go on over another connection, until that is free again. Raises NotKept, GraceOver."""
+        """Go on over another connection, until that is free again. Raises NotKept, GraceOver, Overtaken."""
+        ...
+
+    async def over(self) -> None:
+        """Wait until nothing of the session is left but what is stored."""
         ...
 
 

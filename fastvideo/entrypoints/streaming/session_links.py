@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeAlias
 
 from fastvideo.entrypoints.streaming import endings
-from fastvideo.entrypoints.streaming.attachment import Attachment, Detached, Gone, GraceOver
+from fastvideo.entrypoints.streaming.attachment import Attachment, Detached, Gone, Overtaken
 from fastvideo.entrypoints.streaming.connection import BROKEN, Connection, ConnectionLost
 from fastvideo.entrypoints.streaming.endings import Ending, SessionOver
 from fastvideo.entrypoints.streaming.protocol import ServerMessage, SessionResume, encode_server_message
@@ -73,7 +73,8 @@ class SessionLinks:
     async def resume(
         self, connection: Connection, message: SessionResume, greet: Callable[[], ServerMessage]
     ) -> SessionLink:
-        """Serve another connection, whose first message comes from ``greet``. Raises NotKept, GraceOver."""
+        """Serve another connection, whose first message comes from ``greet``. Raises NotKept, GraceOver,
+        Overtaken."""
         self._post.check(message.last_sequence, message.frames_after)
         before = self.current
         link = self.current = SessionLink(self._attachment.resume(self._server.clock()), connection)
@@ -82,7 +83,7 @@ class SessionLinks:
             await before.stop()
             if self.current is not link:
                 # The client was quicker with yet another one.
-                raise GraceOver("the session went on over a newer connection")
+                raise Overtaken("the session went on over a newer connection")
             self._post.rewind(message.last_sequence, message.frames_after)
         except BaseException:
             self.lost(link, left=False)

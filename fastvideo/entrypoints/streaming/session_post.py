@@ -12,6 +12,7 @@ from fastvideo.entrypoints.streaming.error_messages import error_message
 from fastvideo.entrypoints.streaming.outbox import KEPT_BYTES, Outbox
 from fastvideo.entrypoints.streaming.protocol import (
     ErrorMessage,
+    Ltx2SegmentStart,
     RecordingReason,
     RecordingStatus,
     ServerMessage,
@@ -31,6 +32,7 @@ class SessionPost:
     """One session's way out. :meth:`deliver` runs in a task of its own; the rest is called from anywhere.
 
     With ``streaming.resume`` on, what was sent last is kept for a client that comes back (:meth:`rewind`).
+    ``in_segment``: the client was told that a segment begins, and not yet how it ended.
     """
 
     def __init__(self, session_id: str, server: ServerState) -> None:
@@ -39,9 +41,12 @@ class SessionPost:
         self._metrics = server.metrics
         self._outbox = Outbox(kept_bytes=KEPT_BYTES if server.streaming.resume.grace_seconds > 0 else 0)
         self.recorder: SessionRecorder | None = None
+        self.in_segment = False
 
     async def put(self, item: ServerMessage | bytes) -> None:
         """Send a message or a binary frame, after what is queued; waits while too much is."""
+        if isinstance(item, Ltx2SegmentStart):
+            self.in_segment = True
         self._record(item)
         if isinstance(item, bytes):
             await self._outbox.put(item, last_sequence(item))

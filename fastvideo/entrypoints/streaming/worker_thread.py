@@ -100,3 +100,5 @@ class WorkerThread:
     def _loop(self) -> None:
         while (turn := self._turns.get()) is not None:
             turn.execute()
+            # What it made, and for whom, should not wait here for the next one.
+            del turn

@@ -37,6 +37,7 @@ from fastvideo.entrypoints.streaming.runner import SessionRunner
 from fastvideo.entrypoints.streaming.segment_events import SegmentJob
 from fastvideo.entrypoints.streaming.server import build_app
 from fastvideo.entrypoints.streaming.server_state import ServerState
+from fastvideo.entrypoints.streaming.session import Session
 from fastvideo.entrypoints.streaming.worker_process import WorkerLoop
 from fastvideo.media.movie_fragment import last_sequence
 from fastvideo.media.timeline import MediaCursor
@@ -244,6 +245,11 @@ class FakeClient:
         assert len(self.of(kind)) >= count, f"no {kind} ({count}) in {self.kinds}"
         return self.of(kind)[count - 1]
 
+    async def settled(self) -> None:
+        """Wait until what was said before has been answered."""
+        self.say("ping", id="settle")
+        await self.hears("pong", len(self.of("pong")) + 1)
+
     async def receive(self) -> str | bytes:
         item = await self._said.get()
         if isinstance(item, ConnectionLost):
@@ -289,6 +295,20 @@ class Stage:
         client = self.connect()
         client.say("session_init_v2", **fields)
         return client
+
+    async def held(self, prompt: str = "held", **opening: Any) -> FakeClient:
+        """A client whose segment stands before its first step."""
+        self.generator.hold()
+        client = self.open(**opening)
+        client.say("segment_prompt_source", prompt=prompt)
+        await client.hears("ltx2_segment_start")
+        return client
+
+    @property
+    def only_session(self) -> Session:
+        """The one session that is not over."""
+        (session,) = self.server.sessions.active_sessions()
+        return session
 
     def come_back(self, client: FakeClient, *, breaks_after: int | None = None, **place: int) -> FakeClient:
         """A new connection for a client that lost its own, at the place where that was, or at another."""

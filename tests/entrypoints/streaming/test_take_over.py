@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -178,3 +179,44 @@ async def test_a_full_store_forgets_sessions_that_were_left_behind(stage: Any, f
     other = begin(one, prompts=1)
     await other.hears("ltx2_segment_complete")
     assert other.of("error") == []
+
+
+async def test_a_client_that_comes_while_its_session_is_being_put_away_goes_on_from_there(
+    stage: Any, fakes: Any
+) -> None:
+    one = stage(generation_segment_cap=2, resume=ResumeConfig(grace_seconds=0.01))
+    client = begin(one, prompts=1)
+    session_id = (await client.hears("queue_status"))["session_id"]
+    await client.hears("ltx2_segment_complete")
+    await fakes.until(lambda: stored(one, session_id).segment_idx == 1)
+    being_put_away, go_on = threading.Event(), threading.Event()
+
+    def tidy() -> None:
+        being_put_away.set()
+        assert go_on.wait(20)
+
+    one.server.left_behind.tidy = tidy
+    client.lose()
+    await fakes.until(being_put_away.is_set)
+    again = one.take_over(client)
+    for _ in range(20):
+        # It was asked for, and neither granted nor refused.
+        await asyncio.sleep(0)
+        assert again.received == []
+    go_on.set()
+    await again.hears("queue_status")
+    again.say("segment_prompt_source", prompt="p1")
+    await fakes.until(lambda: again.closed)
+    assert again.closed == (1000, "segment_cap")
+
+
+async def test_a_client_of_a_session_that_has_just_ended_is_told_so(stage: Any, fakes: Any) -> None:
+    one = stage(generation_segment_cap=1)
+    client = begin(one, prompts=1)
+    await fakes.until(lambda: client.closed)
+    # Its books are not closed yet.
+    assert one.server.runners
+    again = one.take_over(client)
+    await fakes.until(lambda: again.closed)
+    assert again.closed == (1003, "resume_expired")
+    assert again.of("error")[0]["reason"] == "resume_expired"

@@ -120,6 +120,8 @@ class Writer(threading.Thread):
                 logger.exception("a recording could not be written")
                 if not isinstance(job, Delete):
                     self._give_up(job.track, "disk_failed", job.ts)
+            # The session behind it may be over, and should not wait here for the next one's job.
+            del job
 
     def _do(self, job: Job) -> None:
         match job:

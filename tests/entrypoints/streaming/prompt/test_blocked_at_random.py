@@ -130,4 +130,4 @@ def test_whatever_makes_jobs_of_viewers_words_checks_them() -> None:
                 if "SegmentJob" in calls:
                     makers.add((path.name, "self._server.prompts.check_request" in calls))
     # The warm-up's words are the operator's, and a worker gets jobs that the runner has made.
-    assert makers == {("runner.py", True), ("warmup.py", False), ("worker_jobs.py", False)}
+    assert makers == {("segment_maker.py", True), ("warmup.py", False), ("worker_jobs.py", False)}
