@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import platform
 import signal
 import socket
@@ -12,8 +13,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -48,6 +50,10 @@ class ServerProcess:
     async def ended(self) -> None:
         """Wait for its end."""
         await self._process.wait()
+
+    async def ready(self) -> None:
+        """Wait until it has a worker."""
+        await asyncio.wait_for(_ready(self._process, self.port), START_TIMEOUT_S)
 
     def cpu_s(self) -> float:
         """CPU seconds that the server has used, all threads together."""
@@ -85,10 +91,18 @@ async def _stop(process: asyncio.subprocess.Process) -> None:
 
 
 @contextlib.asynccontextmanager
-async def module_server(*arguments: str) -> AsyncIterator[ServerProcess]:
-    """``python -m arguments...``, which prints ``{"port": N}`` as its first line and JSON lines after that."""
+async def module_server(
+    *arguments: str, environment: Mapping[str, str] = MappingProxyType({})
+) -> AsyncIterator[ServerProcess]:
+    """``python -m arguments...``, which prints ``{"port": N}`` as its first line and JSON lines after that.
+
+    ``environment``: variables that it gets beside ours.
+    """
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", *arguments, cwd=ROOT, stdout=asyncio.subprocess.PIPE
+        *(sys.executable, "-m", *arguments),
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, **environment},
     )
     try:
         first = await asyncio.wait_for(_line(process), START_TIMEOUT_S)
