@@ -38,7 +38,7 @@ _KEPT_GOAL = 2 * 32 * 2
 
 @dataclass(frozen=True)
 class Plan:
-    """How many visits before the first count, and after it, ``rare`` ones among those; how often a server drains;
+    """How many visits before the first count, and after it; how many ``rare`` ones follow; how often a server drains;
     worker processes of one; how many visits at once; how long a client may be silent."""
 
     first: int
@@ -91,18 +91,20 @@ async def end_in_every_way(plan: Plan, folder: Path, seed: int = 0) -> Findings:
         for server in servers:
             await server.ready()
             await _asked(server.port, "prepare")
-        await _make(_mixed(plan.first, 0, chance), ports, plan, chance, found)
+        await _make(_mixed(plan.first, chance), ports, plan, chance, found)
         found.before = [await _asked(port, "holdings") for port in ports]
-        await _make(_mixed(plan.visits, plan.rare, chance), ports, plan, chance, found)
+        await _make(_mixed(plan.visits, chance), ports, plan, chance, found)
+        for number in range(plan.rare):
+            await _make([RARE_VISITS[number % len(RARE_VISITS)]], ports, plan, chance, found)
+            await servers[-1].ready()
         for number in range(plan.drains):
             await _drain(folder, f"drained-{number}", ports[number % 2], found)
         found.after = [await _asked(port, "holdings") for port in ports]
     return found
 
 
-def _mixed(count: int, rare: int, chance: random.Random) -> list[Visit]:
-    visits = [VISITS[number % len(VISITS)] for number in range(count - rare)]
-    visits += [RARE_VISITS[number % len(RARE_VISITS)] for number in range(rare)]
+def _mixed(count: int, chance: random.Random) -> list[Visit]:
+    visits = [VISITS[number % len(VISITS)] for number in range(count)]
     chance.shuffle(visits)
     return visits
 
@@ -155,7 +157,7 @@ async def _asked(port: int, question: str) -> Any:
 
 def grown(found: Findings, kind: str) -> int:
     """How many more there are on the server where most were added."""
-    return max(after[kind] - before[kind] for before, after in zip(found.before, found.after, strict=True))
+    return max(int(after[kind]) - int(before[kind]) for before, after in zip(found.before, found.after, strict=True))
 
 
 def measure(effort: Effort) -> Report:

@@ -19,6 +19,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 from websockets.http11 import Response
 
+from fastvideo.client.comeback import Comeback
 from fastvideo.client.errors import SegmentStopped, StreamClosed, StreamError
 from fastvideo.client.stream_protocol import Event, InitSegment, Media, MediaFragment, StreamProtocol
 from fastvideo.entrypoints.streaming.protocol import (
@@ -40,6 +41,7 @@ from fastvideo.entrypoints.streaming.protocol import (
     SegmentCancelled,
     SegmentPromptSource,
     SessionInitV2,
+    SessionResume,
     SessionStop,
     SnapshotState,
     encode_client_message,
@@ -51,6 +53,8 @@ OPEN_TIMEOUT_S = 10.0
 API_KEY_VARIABLE = "FASTVIDEO_API_KEY"
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 2.0
+# What servers close with that cannot go on themselves; 1012 is said by proxies.
+_SENT_AWAY = frozenset({1001, 1011, 1012, 1013})
 
 Answer = TypeVar("Answer", Ltx2StreamStart, Ltx2StreamComplete, ContinuationStateSnapshot, Pong)
 
@@ -82,8 +86,9 @@ class StreamClient:
     Nothing is read ahead of whoever iterates or waits, so a slow reader slows the server down. Several tasks may wait
     at once; what one of them reads past stays there for the iteration, in order.
 
-    A connection that breaks is replaced, with growing pauses between attempts, as long as the server waits for the
-    session; the events go on where they were. `resumed` counts that.
+    A connection that breaks is replaced, and so is one that is closed by a server that goes away, fails, starts again
+    or has no room (1001, 1011, 1012, 1013): with growing pauses between attempts, as long as the session is waited for.
+    The events go on where they were. `resumed` counts that.
     """
 
     def __init__(
@@ -101,6 +106,7 @@ class StreamClient:
         self._asked: list[ClientMessage] = []
         self._unheard: dict[str, SegmentPromptSource] = {}
         self._left = False
+        self._comeback = Comeback(_FIRST_PAUSE_S, _LONGEST_PAUSE_S)
         self.resumed = 0
         self._reading = asyncio.Lock()
         self._events: deque[Event] = deque()
@@ -333,40 +339,65 @@ class StreamClient:
             watch(event)
 
     async def _come_back(self) -> bool:
-        """Go on with the session over a new connection, if the old one broke and the server waits for us."""
-        message = self.protocol.resumption()
-        broke = self._connection.protocol.close_rcvd is None and not self._left
-        if not broke or self._url is None or message is None or self.protocol.ending is not None:
+        """Go on with the session over a new connection, if it may be gone on with."""
+        message, loop = self.protocol.resumption(), asyncio.get_running_loop()
+        if self._url is None or message is None or not self._may_go_on():
             return False
-        loop = asyncio.get_running_loop()
-        give_up_s = loop.time() + self.protocol.resume_grace_s
-        pause_s = _FIRST_PAUSE_S
+        self._comeback.lost(loop.time(), self.protocol.last_sequence, self.protocol.resume_grace_s)
+        refusal = self.protocol.farewell
+        # Nobody asked for patience where the link broke.
+        waits = self._connection.protocol.close_rcvd is not None
         while not self._left:
+            if waits:
+                retry_after_s = refusal.retry_after if refusal is not None else None
+                pause_s = self._comeback.pause_s(loop.time(), random.random(), retry_after_s)
+                if pause_s is None:
+                    return False
+                await asyncio.sleep(pause_s)
+            waits, refusal = True, None
             with contextlib.suppress(OSError, TimeoutError, InvalidHandshake, ConnectionClosed):
-                connection = await _connected(self._url, self._open_timeout_s, self._api_key)
-                await connection.send(encode_client_message(message))
-                async with asyncio.timeout(self._open_timeout_s):
-                    frame = await connection.recv()
-                self._connection = connection
-                answer = self.protocol.receive_answer(frame) if isinstance(frame, str) else None
+                answer = await self._ask_to_go_on(self._url, message)
                 if isinstance(answer, QueueStatus):
-                    self.resumed += 1
-                    for again in (*self._unheard.values(), *self._asked):
-                        await connection.send(encode_client_message(again))
                     return True
-                async with asyncio.timeout(self._open_timeout_s):
-                    await connection.wait_closed()
                 if not isinstance(answer, ErrorMessage) or not answer.retryable:
                     return False
-            if loop.time() + pause_s > give_up_s:
-                return False
-            await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # so that clients do not come at once
-            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+                refusal = answer
         return False
+
+    def _may_go_on(self) -> bool:
+        protocol, received = self.protocol, self._connection.protocol.close_rcvd
+        if self._left or protocol.ending is not None:
+            return False
+        if received is None:
+            return True
+        # A session that never was active is stored nowhere.
+        asked_to = protocol.farewell is None or protocol.farewell.retryable
+        return received.code in _SENT_AWAY and protocol.start is not None and asked_to
+
+    async def _ask_to_go_on(self, url: str, message: SessionResume) -> Event | None:
+        """The server's answer over a new connection, which takes the old one's place if it is granted."""
+        connection = await _connected(url, self._open_timeout_s, self._api_key)
+        await connection.send(encode_client_message(message))
+        async with asyncio.timeout(self._open_timeout_s):
+            frame = await connection.recv()
+        answer = self.protocol.receive_answer(frame) if isinstance(frame, str) else None
+        if isinstance(answer, QueueStatus) or self.protocol.farewell is None:
+            # Else the old one's close tells better why the stream is over.
+            self._connection = connection
+        if isinstance(answer, QueueStatus):
+            self.resumed += 1
+            self._comeback.back(asyncio.get_running_loop().time())
+            for again in (*self._unheard.values(), *self._asked):
+                await connection.send(encode_client_message(again))
+        else:
+            async with asyncio.timeout(self._open_timeout_s):
+                await connection.wait_closed()
+        return answer
 
     def _closed(self) -> StreamClosed:
         connection = self._connection
-        return StreamClosed(connection.close_code or 1006, connection.close_reason or "", self.protocol.last_error)
+        error = self.protocol.farewell or self.protocol.last_error
+        return StreamClosed(connection.close_code or 1006, connection.close_reason or "", error)
 
 
 async def _connected(url: str, open_timeout_s: float, api_key: str | None) -> ClientConnection:

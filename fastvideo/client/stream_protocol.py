@@ -54,19 +54,25 @@ Event: TypeAlias = ServerMessage | UnknownMessage | InitSegment | MediaFragment
 
 class StreamProtocol:
     """Follows a session over its connections. Remembers what a client asks about later: start, session, last error,
-    ending, and where in the stream it stands."""
+    ending, and where in the stream it stands. `farewell`: an error that nothing has followed yet."""
 
     def __init__(self) -> None:
         self.session_id: str | None = None
         self.start: Ltx2StreamStart | None = None
         self.ending: Ltx2StreamComplete | None = None
         self.last_error: ErrorMessage | None = None
+        self.farewell: ErrorMessage | None = None
         self.resume_token: str | None = None
         self.resume_grace_s = 0.0
         self._media: MediaInit | None = None
         self._init_seen = False
         self._last_sequence = 0
         self._frames_after = 0
+
+    @property
+    def last_sequence(self) -> int:
+        """Number of the last fragment that arrived, 0 before the first."""
+        return self._last_sequence
 
     def resumption(self) -> SessionResume | None:
         """What to say on a new connection when the old one broke, None where the server did not tell how."""
@@ -83,7 +89,9 @@ class StreamProtocol:
     def receive_text(self, text: str) -> Event:
         """The message in a text frame; raises ProtocolViolation for one that is malformed."""
         self._frames_after += 1
-        return self._event(text)
+        event = self._event(text)
+        self.farewell = event if isinstance(event, ErrorMessage) else None
+        return event
 
     def _event(self, text: str) -> Event:
         try:
@@ -98,6 +106,7 @@ class StreamProtocol:
     def receive_bytes(self, data: bytes) -> Media:
         """The media in a binary frame; raises ProtocolViolation for one that nothing announced or of other boxes."""
         self._frames_after += 1
+        self.farewell = None
         if self._media is None:
             raise ProtocolViolation("expected media_init before binary frames")
         kind = data[4:8]

@@ -1,4 +1,5 @@
 import { KeyRefused } from "./access.js";
+import { Comeback } from "./comeback.js";
 import { lastSequence } from "./media/boxes.js";
 
 /**
@@ -19,14 +20,14 @@ import { lastSequence } from "./media/boxes.js";
 const BROKEN = 1006;
 /** And of one that may not be. */
 const NO_PERMISSION = 1008;
-const FIRST_PAUSE_MS = 100;
-const LONGEST_PAUSE_MS = 3000;
+/** Of a server that goes away, fails, starts again or has no room: the session may go on, there or elsewhere. */
+const SENT_AWAY = [1001, 1011, 1012, 1013];
 /** Of no use once they are late. */
 const PASSING = ["ping", "playback_status"];
 
 /**
- * One session's WebSocket: JSON both ways, media one way. One that breaks is replaced, with growing pauses between attempts, for as long
- * as the server waits for the session; what arrives goes on where it was.
+ * One session's WebSocket: JSON both ways, media one way. One that breaks, or that a server closes which cannot go on itself, is replaced,
+ * with growing pauses between attempts, for as long as the session is waited for; what arrives goes on where it was.
  */
 export class Connection {
   #url;
@@ -41,9 +42,16 @@ export class Connection {
   #grace_ms = 0;
   #sequence = 0;
   #after = 0;
-  /** @type {number | null} when the socket broke, while it is replaced */
-  #broke_ms = null;
-  #pause_ms = FIRST_PAUSE_MS;
+  /** The socket broke, and is being replaced. */
+  #broken = false;
+  #comeback = new Comeback();
+  /** Whether the session has been active, and whether it is over. */
+  #started = false;
+  #over = false;
+  /** @type {Extract<ServerMessage, {type: "error"}> | null} an error that nothing has followed yet */
+  #farewell = null;
+  /** @type {Extract<ServerMessage, {type: "error"}> | null} why the newest attempt was refused for now */
+  #refusal = null;
   #timer = 0;
   /** @type {Map<string, PromptMessage>} prompts that the server may not have heard */
   #unheard = new Map();
@@ -65,8 +73,8 @@ export class Connection {
   /** @param {ClientMessage} message dropped when the connection is over: its end is reported by `close` */
   send(message) {
     if (message.type === "segment_prompt_source" && message.request_id) this.#unheard.set(message.request_id, message);
-    else if (this.#broke_ms !== null && !PASSING.includes(message.type)) this.#held.push(message);
-    if (this.#broke_ms === null) this.#write(message);
+    else if (this.#broken && !PASSING.includes(message.type)) this.#held.push(message);
+    if (!this.#broken) this.#write(message);
   }
 
   /** Leaves without waiting; no further event is reported. */
@@ -103,13 +111,13 @@ export class Connection {
     socket.onopen = () => {
       if (this.#closed) return;
       this.#opened = true;
-      if (this.#broke_ms === null || this.#token === null) this.#events.open();
+      if (!this.#broken || this.#token === null) this.#events.open();
       else this.#write({ type: "session_resume", resume_token: this.#token, last_sequence: this.#sequence, frames_after: this.#after });
     };
     socket.onmessage = ({ data }) => {
       if (this.#closed) return;
       if (data instanceof ArrayBuffer) this.#gotMedia(new Uint8Array(data));
-      else if (this.#broke_ms === null) this.#got(JSON.parse(data));
+      else if (!this.#broken) this.#got(JSON.parse(data));
       else this.#answered(JSON.parse(data));
     };
     socket.onclose = ({ code }) => {
@@ -122,6 +130,7 @@ export class Connection {
     const sequence = lastSequence(bytes);
     this.#after = sequence === null ? this.#after + 1 : 0;
     this.#sequence = sequence ?? this.#sequence;
+    this.#farewell = null;
     this.#events.media(bytes);
   }
 
@@ -132,19 +141,28 @@ export class Connection {
       this.#token = message.resume_token;
       this.#grace_ms = (message.resume_grace_seconds ?? 0) * 1000;
     }
+    this.#started ||= message.type === "ltx2_stream_start";
+    this.#over ||= message.type === "ltx2_stream_complete" || message.type === "session_timeout";
+    this.#farewell = message.type === "error" ? message : null;
     if (message.type === "prompt_status") this.#unheard.delete(message.request_id);
     this.#events.message(message);
   }
 
   /** @param {ServerMessage} message the answer to session_resume, which is no part of the stream */
   #answered(message) {
-    if (message.type !== "queue_status") {
-      this.#token = null;
-      this.#events.message(message);
+    if (message.type === "error" && message.retryable) {
+      this.#refusal = message;
       return;
     }
-    this.#broke_ms = null;
-    this.#pause_ms = FIRST_PAUSE_MS;
+    if (message.type !== "queue_status") {
+      this.#token = null;
+      // A server that sent the page away has told why.
+      if (!this.#farewell) this.#events.message(message);
+      return;
+    }
+    this.#broken = false;
+    this.#refusal = this.#farewell = null;
+    this.#comeback.back(performance.now());
     for (const said of [...this.#unheard.values(), ...this.#held.splice(0)]) this.#write(said);
     this.#events.reconnecting(false);
   }
@@ -152,19 +170,29 @@ export class Connection {
   /** @param {number} code */
   #ended(code) {
     const now_ms = performance.now();
-    const broke_ms = this.#broke_ms ?? now_ms;
-    const waits = code === BROKEN && this.#token !== null && now_ms + this.#pause_ms < broke_ms + this.#grace_ms;
-    if (!waits) {
+    const said = this.#broken ? this.#refusal : this.#farewell;
+    if (!this.#broken) this.#comeback.lost(now_ms, this.#sequence, this.#grace_ms);
+    const pause_ms = this.#mayGoOn(code) ? this.#comeback.pause_ms(now_ms, Math.random(), (said?.retry_after ?? 0) * 1000) : null;
+    if (pause_ms === null) {
       this.#closed = true;
+      if (this.#refusal) this.#events.message(this.#refusal);
       this.#events.close({ code, opened: this.#opened });
       return;
     }
-    if (this.#broke_ms === null) {
-      this.#broke_ms = broke_ms;
+    if (!this.#broken) {
+      this.#broken = true;
       this.#events.reconnecting(true);
     }
-    this.#timer = setTimeout(() => this.#connect(), this.#pause_ms * (0.5 + Math.random() / 2));
-    this.#pause_ms = Math.min(2 * this.#pause_ms, LONGEST_PAUSE_MS);
+    this.#refusal = null;
+    this.#timer = setTimeout(() => this.#connect(), pause_ms);
+  }
+
+  /** @param {number} code @returns {boolean} whether the session may go on over another socket */
+  #mayGoOn(code) {
+    if (this.#token === null || this.#over) return false;
+    if (code === BROKEN) return true;
+    // What was refused for good has no token any more; a session that never was active is stored nowhere.
+    return SENT_AWAY.includes(code) && this.#started && (this.#broken || this.#farewell === null || this.#farewell.retryable === true);
   }
 
   /** @param {ClientMessage} message */

@@ -157,6 +157,73 @@ test("a server that refuses is heard, and its close is the end", () => {
   assert.deepEqual(heard.slice(2), ["broke", "error", "closed 1003"]);
 });
 
+for (const code of [1001, 1011, 1012, 1013]) {
+  test(`a page that is sent away with ${code} goes on where it was`, () => {
+    const { heard, socket } = connected();
+    socket.says({ type: "ltx2_stream_start", width: 64, height: 64, fps: 24, num_frames: 9 });
+    socket.gives(fragment(3));
+    socket.says({ type: "error", code: "gpu_unavailable", message: "bye", retryable: true, reason: "draining" });
+    socket.ends(code);
+    const second = next();
+    second.opens();
+    assert.deepEqual(second.sent, [{ type: "session_resume", resume_token: "s.secret", last_sequence: 3, frames_after: 1 }]);
+    second.says({ type: "error", code: "gpu_unavailable", message: "later", retryable: true, retry_after: 20 });
+    second.ends(1013);
+    // As late as it was asked to.
+    mock.timers.tick(19_999);
+    assert.equal(FakeSocket.all.length, 2);
+    const third = next();
+    third.opens();
+    third.says(HELLO);
+    third.gives(fragment(4));
+    assert.deepEqual(heard, ["open", "queue_status", "ltx2_stream_start", 32, "error", "broke", "back", 32]);
+  });
+}
+
+test("a session that never was active, is over, or was refused for good is not asked for again", () => {
+  const start = { type: "ltx2_stream_start", width: 64, height: 64, fps: 24, num_frames: 9 };
+  const no = { type: "error", code: "session_rejected", message: "no" };
+  const over = { type: "ltx2_stream_complete", reason: "error" };
+  for (const said of [[], [start, no], [start, over], [start, { ...no, retryable: true, retry_after: 3600 }]]) {
+    FakeSocket.all = [];
+    const { heard, socket } = connected();
+    for (const message of said) socket.says(message);
+    socket.ends(1013);
+    assert.equal(heard.at(-1), "closed 1013");
+    mock.timers.tick(60_000);
+    assert.equal(FakeSocket.all.length, 1);
+  }
+});
+
+test("a session that nobody knows any more ends with what was said before the close", () => {
+  const { heard, socket } = connected();
+  socket.says({ type: "ltx2_stream_start", width: 64, height: 64, fps: 24, num_frames: 9 });
+  socket.says({ type: "error", code: "gpu_unavailable", message: "bye", retryable: true, reason: "draining" });
+  socket.ends(1001);
+  const second = next();
+  second.opens();
+  second.says({ type: "error", code: "session_rejected", message: "?", reason: "resume_unknown" });
+  second.ends(1003);
+  assert.deepEqual(heard.slice(3), ["error", "broke", "closed 1003"]);
+});
+
+test("a session that is lost at once, again and again, gets no more time than one", (context) => {
+  let now = 1000;
+  context.mock.method(performance, "now", () => now);
+  const { heard, socket } = connected();
+  let newest = socket;
+  newest.ends(1006);
+  for (let losses = 0; !String(heard.at(-1)).startsWith("closed"); losses += 1) {
+    assert.ok(losses < 30);
+    now += 3000;
+    newest = next();
+    newest.opens();
+    newest.says(HELLO);
+    newest.ends(1006);
+  }
+  assert.ok(now <= 31_000);
+});
+
 test("attempts go on while the server would wait, and no longer", (context) => {
   let now = 1000;
   context.mock.method(performance, "now", () => now);

@@ -39,7 +39,9 @@ _EXPIRED = (
     "resume_expired",
 )
 _LATER = (
-    ErrorMessage(code="gpu_unavailable", message="The session cannot go on at this moment.", retryable=True),
+    ErrorMessage(
+        code="gpu_unavailable", message="The session cannot go on at this moment.", retryable=True, retry_after=0.5
+    ),
     1013,
     "try_again_later",
 )
@@ -234,7 +236,7 @@ async def _reopen(
         server.sessions.adopt(session)
     except SessionRejected as rejection:
         allowance.close()
-        refusal = ErrorMessage(code="session_rejected", message=str(rejection), retryable=True)
+        refusal = ErrorMessage(code="session_rejected", message=str(rejection), retryable=True, retry_after=2.0)
         await _refuse(connection, refusal, 1013, "session_rejected")
         return
     server.left_behind.take(session_id)

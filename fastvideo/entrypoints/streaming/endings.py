@@ -61,12 +61,12 @@ def refused(message: ErrorMessage, close_reason: str) -> Ending:
 
 def no_worker(message: ErrorMessage) -> Ending:
     """No worker took the session."""
-    return Ending("gpu_unavailable", SessionState.ERROR, 1013, (message,), "gpu_unavailable")
+    return Ending("gpu_unavailable", SessionState.ERROR, 1013, (message,), "gpu_unavailable", keeps=True)
 
 
 def too_slow(message: ErrorMessage) -> Ending:
     """The client does not read as fast as it asks."""
-    return Ending("too_slow", SessionState.ERROR, 1013, (message,), "too_slow", discard=True)
+    return Ending("too_slow", SessionState.ERROR, 1013, (message,), "too_slow", discard=True, keeps=True)
 
 
 def over_quota(message: ErrorMessage) -> Ending:
@@ -91,8 +91,9 @@ def shut_down(*, goes_on: bool) -> Ending:
 
 
 def failed() -> Ending:
-    """A fault of this server."""
-    return Ending("internal_error", SessionState.ERROR, 1011, (internal_error(),), "internal_error", keeps=True)
+    """A fault of this server; from what is stored, the session may go on."""
+    message = internal_error().model_copy(update={"retryable": True})
+    return Ending("internal_error", SessionState.ERROR, 1011, (message,), "internal_error", keeps=True)
 
 
 def client_left() -> Ending:

@@ -212,6 +212,14 @@ async def test_a_server_that_shuts_down_says_so(stage) -> None:
     assert session.state is SessionState.COMPLETE
 
 
+async def dropped(one) -> None:
+    """The session is over, and what is stored of it waits for its client."""
+    await asyncio.wait_for(one.sessions[0], 20)
+    assert len(one.server.session_store) > 0
+    assert one.server.left_behind.forget_oldest()
+    await one.over()
+
+
 async def test_a_client_that_stops_reading_is_dropped_and_the_worker_is_free(stage, monkeypatch) -> None:
     monkeypatch.setattr(session_post, "SLOW_READER_S", 0.1)
     monkeypatch.setattr(runner_module, "FAREWELL_S", 0.1)
@@ -219,7 +227,7 @@ async def test_a_client_that_stops_reading_is_dropped_and_the_worker_is_free(sta
     client = await one.held()
     client.reading.clear()
     one.generator.free()
-    await one.over()
+    await dropped(one)
     assert client.closed is None
     assert one.server.metrics.ended.labels("too_slow")._value.get() == 1
     assert len(one.server.sessions) == 0
@@ -233,7 +241,7 @@ async def test_a_slow_client_that_still_reads_hears_why_it_is_dropped(stage, fak
     one.generator.free()
     await fakes.until(client.runner._ending.done)
     client.reading.set()
-    await one.over()
+    await dropped(one)
     assert client.of("error")[-1]["code"] == "session_rejected"
     assert client.closed == (1013, "too_slow")
 
@@ -263,7 +271,7 @@ async def test_a_fault_of_the_server_is_an_internal_error_and_closes_1011(stage,
         "type": "error",
         "code": "internal_error",
         "message": "The server met an unexpected error.",
-        "retryable": False,
+        "retryable": True,
     }
     assert client.closed == (1011, "internal_error")
 

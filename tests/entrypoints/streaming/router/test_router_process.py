@@ -76,8 +76,8 @@ async def test_sessions_pages_drain_and_death_through_a_router_process(tmp_path)
                 assert (await http.get("/v1/info")).json()["features"]
 
             async with (
-                await StreamClient.connect(stream, SessionInitV2()) as one,
-                await StreamClient.connect(stream, SessionInitV2()) as two,
+                await StreamClient.connect(stream, SessionInitV2(), resume=False) as one,
+                await StreamClient.connect(stream, SessionInitV2(), resume=False) as two,
             ):
                 for client in (one, two):
                     await client.started()
