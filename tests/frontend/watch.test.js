@@ -3,7 +3,7 @@ import { test } from "node:test";
 
 import { PlaybackWatch } from "../../frontend/js/media/watch.js";
 
-const calm = { now_ms: 0, position_s: 0, ahead_s: 0, next_s: null, wanted: true, expecting: true, waiting: false, seeking: false };
+const calm = { now_ms: 0, position_s: 0, ahead_s: 0, next_s: null, wanted: true, expecting: true, final: false, waiting: false, seeking: false, ready: true };
 
 function watching() {
   const watch = new PlaybackWatch();
@@ -52,6 +52,48 @@ test("running dry when nothing was asked for is idle, also with a little picture
   assert.deepEqual(watch.counts, { stalls: 0, stalled_ms: 0, idles: 1, jumps: 0 });
 });
 
+test("playback is held before it runs dry, because a browser that ran dry is slow to go on", () => {
+  const { watch, see } = playing();
+  assert.deepEqual(see({ now_ms: 1000, position_s: 4.8, ahead_s: 0.15 }), { act: "none" });
+  assert.deepEqual(see({ now_ms: 1050, position_s: 4.85, ahead_s: 0.1 }), { act: "hold" });
+  assert.equal(watch.state, "stalled");
+  const other = playing();
+  assert.deepEqual(other.see({ now_ms: 1050, position_s: 4.85, ahead_s: 0.1, expecting: false }), { act: "hold" });
+  assert.equal(other.watch.state, "idle");
+  assert.deepEqual(other.see({ now_ms: 1300, position_s: 4.85, ahead_s: 0.1, expecting: false }), { act: "none" });
+});
+
+test("the end of a stream is played to its last picture", () => {
+  const { watch, see } = playing();
+  assert.deepEqual(see({ now_ms: 1000, position_s: 4.95, ahead_s: 0.05, final: true, expecting: false }), { act: "none" });
+  assert.equal(watch.state, "playing");
+  const held = playing();
+  held.see({ now_ms: 1000, position_s: 4.9, ahead_s: 0.1, expecting: false });
+  assert.deepEqual(held.see({ now_ms: 1500, position_s: 4.9, ahead_s: 0.16, final: true, expecting: false }), { act: "play" });
+});
+
+test("before a hole playback goes on to its edge, also when it was held there", () => {
+  const { see } = playing();
+  assert.deepEqual(see({ now_ms: 1000, position_s: 2.95, ahead_s: 0.05, next_s: 3.2 }), { act: "none" });
+  const held = playing();
+  assert.deepEqual(held.see({ now_ms: 1000, position_s: 2.9, ahead_s: 0.1 }), { act: "hold" });
+  assert.deepEqual(held.see({ now_ms: 1200, position_s: 2.9, ahead_s: 0.1, next_s: 3.2 }), { act: "play" });
+  assert.deepEqual(held.see({ now_ms: 1400, position_s: 3, ahead_s: 0, next_s: 3.2, waiting: true }), { act: "jump", to_s: 3.2 });
+});
+
+test("a browser that says it lacks what is there is made to look once more, where it stands, and once only", () => {
+  const { watch, see } = playing();
+  const unready = { position_s: 6, ahead_s: 0.8, ready: false };
+  see({ now_ms: 1000, ...unready });
+  assert.deepEqual(see({ now_ms: 1250, ...unready }), { act: "none" });
+  assert.deepEqual(see({ now_ms: 1301, ...unready }), { act: "jump", to_s: 6 });
+  assert.deepEqual(see({ now_ms: 1700, ...unready }), { act: "none" });
+  assert.equal(watch.counts.jumps, 0);
+  see({ now_ms: 1800, position_s: 6.1, ahead_s: 0.7 });
+  see({ now_ms: 1900, position_s: 6.2, ahead_s: 0.6, ready: false });
+  assert.deepEqual(see({ now_ms: 2250, position_s: 6.2, ahead_s: 0.9, ready: false }), { act: "jump", to_s: 6.2 });
+});
+
 test("idle stays idle when the next segment is asked for, and plays when it is there", () => {
   const { watch, see } = playing();
   see({ position_s: 5, ahead_s: 0, waiting: true, expecting: false });
@@ -72,9 +114,9 @@ test("a stall that nobody waits for any more turns idle", () => {
 
 test("a drained player is noticed without a waiting event", () => {
   const { watch, see } = playing();
-  see({ now_ms: 1000, position_s: 2, ahead_s: 0.01 });
+  see({ now_ms: 1000, position_s: 2, ahead_s: 0.01, final: true });
   assert.equal(watch.state, "playing");
-  assert.deepEqual(see({ now_ms: 1301, position_s: 2, ahead_s: 0.01 }), { act: "hold" });
+  assert.deepEqual(see({ now_ms: 1301, position_s: 2, ahead_s: 0.01, final: true }), { act: "hold" });
 });
 
 test("a hole with media behind it is jumped over, and is no stall", () => {

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 
+# Players come to rest up to this much before the end of what they have: they hold before they run dry, and sound ends
+# before the picture.
+REST_MS = 250.0
+
+
 class ViewerClock:
     """The viewer's position in milliseconds of the timeline, told by the player or else by the wall clock.
 
@@ -34,9 +39,15 @@ class ViewerClock:
         self._end_ms = max(self._end_ms, end_ms)
 
     def reported(self, position_ms: float, now_s: float) -> None:
-        """The player says where it is; it cannot be beyond what was sent."""
+        """The player says where it is; it cannot be beyond what was sent. One that rests at the end of that has been dry
+        since it came there, however often it says so."""
         self._reports = True
-        self._position_ms = min(position_ms, self._end_ms)
+        self._advance(now_s)
+        position_ms = min(position_ms, self._end_ms)
+        ran_dry = self._at_s is not None and self._position_ms >= self._end_ms
+        if ran_dry and self._end_ms - position_ms <= REST_MS:
+            return
+        self._position_ms = position_ms
         if self._at_s is not None:
             self._at_s = now_s
 

@@ -1,6 +1,6 @@
 import { AppendQueue } from "./append_queue.js";
 import { ahead, evictable, extent, nextStart } from "./ranges.js";
-import { PlaybackWatch } from "./watch.js";
+import { HOLD_S, PlaybackWatch } from "./watch.js";
 
 /**
  * @typedef {import("./watch.js").PlaybackState | "empty" | "ended"} PlayerState
@@ -62,6 +62,8 @@ export class Player extends EventTarget {
   #ended = false;
   #appended_bytes = 0;
   #timer = 0;
+  /** Looks again when little is left, between two regular looks. */
+  #soon = 0;
   /** @type {PlayerStats | null} */
   #reported = null;
 
@@ -163,6 +165,7 @@ export class Player extends EventTarget {
   /** Lets go of everything and is ready for another timeline. */
   close() {
     clearInterval(this.#timer);
+    clearTimeout(this.#soon);
     this.#queue?.close();
     this.#queue = null;
     this.#source = null;
@@ -299,8 +302,10 @@ export class Player extends EventTarget {
       next_s: nextStart(video.buffered, video.currentTime),
       wanted: this.#wanted,
       expecting: this.#expecting,
+      final: this.#source.readyState === "ended",
       waiting,
       seeking: video.seeking,
+      ready: video.readyState >= video.HAVE_FUTURE_DATA,
     });
     if (decision.act === "play") void this.#start();
     else if (decision.act === "hold") this.#hold();
@@ -308,8 +313,16 @@ export class Player extends EventTarget {
     // A stream that ends while playback stands at its last few samples never reaches `ended` by itself.
     if (this.#source.readyState === "ended" && this.#watch.state === "idle") this.#end();
     if (this.#watch.state === "playing" && ahead(video.buffered, video.currentTime) <= LIVE_EDGE_S) this.#live = true;
+    if (this.#watch.state === "playing") this.#lookBeforeItRunsDry();
     this.#keepHouse();
     this.#report();
+  }
+
+  #lookBeforeItRunsDry() {
+    const left_ms = 1000 * (ahead(this.#video.buffered, this.#video.currentTime) - HOLD_S);
+    if (left_ms <= 0 || left_ms >= LOOK_EVERY_MS) return;
+    clearTimeout(this.#soon);
+    this.#soon = setTimeout(() => this.#look(false), left_ms);
   }
 
   #keepHouse() {

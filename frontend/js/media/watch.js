@@ -9,16 +9,27 @@
  * @property {number | null} next_s where the next range begins behind a hole
  * @property {boolean} wanted the viewer wants playback
  * @property {boolean} expecting more media was asked for and has not all arrived
+ * @property {boolean} final nothing will ever come behind what is buffered
  * @property {boolean} waiting the media element said that it ran dry
  * @property {boolean} seeking
+ * @property {boolean} ready the media element has what it needs to play on from the position
  * @typedef {{act: "none" | "play" | "hold"} | {act: "jump", to_s: number}} Decision
  */
 
 export const START_BUFFER_S = 0.5;
-/** Below this a range is a leftover at the end of the stream; starting on it would run dry at once. */
-const LEFTOVER_S = 0.1;
+/**
+ * Playback is held when so little is left. Were it to run dry, Chromium would go on only once more is buffered than the time before, up to
+ * seconds; a player that is held goes on at once.
+ */
+export const HOLD_S = 0.1;
+/** Below this a range is a leftover, of which nothing more is expected; starting on it would be held at once. */
+const LEFTOVER_S = 0.25;
+/** Below this nothing can be played. */
+const DRY_S = 0.1;
 /** A player that stands still for this long with media in front of it is pushed. */
 const FROZEN_MS = 3000;
+/** The same for one that says it lacks media: it ran dry, and a seek to where it stands makes it forget how much it wants this time. */
+const UNREADY_MS = 300;
 const PUSH_S = 0.05;
 
 export class PlaybackWatch {
@@ -32,6 +43,8 @@ export class PlaybackWatch {
   #stalled_since_ms = null;
   #moved_ms = 0;
   #last_s = -1;
+  /** Where playback stood when it was last told to look at its media again. */
+  #renewed_s = -1;
 
   get state() {
     return this.#state;
@@ -64,24 +77,30 @@ export class PlaybackWatch {
 
   /** @param {Look} look @returns {Decision} */
   #whilePlaying(look) {
-    if (look.ahead_s < LEFTOVER_S && (look.waiting || this.#stoodFor(look) > 300)) {
-      // The stream only ever goes forward: a hole with media behind it will never be filled.
-      if (look.next_s !== null) return this.#jump(look.next_s, look);
+    const dry = look.ahead_s < DRY_S && (look.waiting || this.#stoodFor(look) > 300);
+    // The stream only ever goes forward: a hole with media behind it will never be filled.
+    if (dry && look.next_s !== null) return this.#jump(look.next_s, look);
+    if (dry || (look.ahead_s <= HOLD_S && look.next_s === null && !look.final)) {
       if (look.expecting) this.#stalls += 1;
       else this.#idles += 1;
       this.#enter(look.expecting ? "stalled" : "idle", look);
       return { act: "hold" };
     }
-    if (look.ahead_s >= START_BUFFER_S && this.#stoodFor(look) > FROZEN_MS) {
-      return this.#jump(look.position_s + PUSH_S, look);
+    if (look.ahead_s < START_BUFFER_S) return { act: "none" };
+    if (this.#stoodFor(look) > FROZEN_MS) return this.#jump(look.position_s + PUSH_S, look);
+    if (!look.ready && this.#stoodFor(look) > UNREADY_MS && this.#renewed_s !== look.position_s) {
+      this.#renewed_s = look.position_s;
+      return { act: "jump", to_s: look.position_s };
     }
     return { act: "none" };
   }
 
   /** @param {Look} look @returns {Decision} */
   #whileStanding(look) {
-    if (look.ahead_s < LEFTOVER_S && look.next_s !== null) return this.#jump(look.next_s, look);
-    const enough_s = look.expecting ? START_BUFFER_S : LEFTOVER_S;
+    if (look.ahead_s < DRY_S && look.next_s !== null) return this.#jump(look.next_s, look);
+    // Before a hole, and at the end, what is there is all that comes.
+    const whole = look.final || look.next_s !== null;
+    const enough_s = whole ? DRY_S : look.expecting ? START_BUFFER_S : LEFTOVER_S;
     if (look.ahead_s >= enough_s) {
       this.#enter("playing", look);
       return { act: "play" };

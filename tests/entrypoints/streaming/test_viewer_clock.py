@@ -36,6 +36,28 @@ def test_what_the_player_reports_replaces_the_wall_clock() -> None:
     assert clock.ahead_ms(5.0) == 6500.0
 
 
+def test_a_player_that_rests_just_before_the_end_has_been_dry_since_it_came_there() -> None:
+    clock = ViewerClock()
+    clock.sent(5000.0, 0.0)
+    clock.reported(4000.0, 4.0)
+    for now_s in (5.2, 6.2, 7.2):
+        clock.reported(4850.0, now_s)
+    assert clock.dry_ms(7.5) == 2500.0
+    assert clock.ahead_ms(7.5) == 0.0
+    clock.sent(10_000.0, 7.5)
+    clock.reported(4850.0, 8.0)
+    assert clock.ahead_ms(8.0) == 5150.0
+    assert clock.dry_ms(8.0) == 0.0
+
+
+def test_a_player_that_is_behind_what_was_thought_has_not_run_dry() -> None:
+    clock = ViewerClock()
+    clock.sent(5000.0, 0.0)
+    clock.reported(4000.0, 5.5)
+    assert clock.dry_ms(6.0) == 0.0
+    assert clock.dry_ms(6.75) == 250.0
+
+
 def test_a_player_cannot_be_beyond_what_was_sent() -> None:
     clock = ViewerClock()
     clock.reported(9000.0, 0.0)
