@@ -5,6 +5,7 @@ import { isInitSegment, sameBytes } from "./media/boxes.js";
 import { Recording } from "./media/recording.js";
 import * as prompts from "./prompts.js";
 import * as sessions from "./session.js";
+import { forgotten, noted, promptStep } from "./undo.js";
 import { MAX_SNAPSHOT_BYTES, SnapshotError, readSnapshot, writeSnapshot } from "./snapshot_file.js";
 import { problemWords } from "./wording.js";
 
@@ -93,12 +94,12 @@ export class Controller extends EventTarget {
 
   /** @param {string} requestId @param {string} text */
   editPrompt(requestId, text) {
-    this.#changePrompts((list) => prompts.edited(list, requestId, text));
+    this.#editPrompts((list) => prompts.edited(list, requestId, text), "edited", requestId);
   }
 
   /** @param {string} requestId @param {number} to index among all prompts */
   movePrompt(requestId, to) {
-    this.#changePrompts((list) => prompts.moved(list, requestId, to));
+    this.#editPrompts((list) => prompts.moved(list, requestId, to), "moved", requestId);
   }
 
   /** @param {Toggle} name @param {boolean} on */
@@ -193,7 +194,7 @@ export class Controller extends EventTarget {
 
   /** @param {string} requestId */
   dismissPrompt(requestId) {
-    this.#changePrompts((list) => prompts.dismissed(list, requestId));
+    this.#editPrompts((list) => prompts.dismissed(list, requestId), "removed", requestId);
   }
 
   /** @param {number} id */
@@ -216,6 +217,7 @@ export class Controller extends EventTarget {
       recording: { bytes: 0, dropped: 0 },
       lastStart: { prompt: "", story: state.story.playing },
       notices: [],
+      undo: forgotten(state.undo, "queue"),
     }));
     this.dispatchEvent(new Event("begin"));
     /** @type {Connection} */
@@ -397,6 +399,19 @@ export class Controller extends EventTarget {
       const id = state.noticeCount + 1;
       return { ...state, noticeCount: id, notices: [...state.notices.slice(-2), { id, tone, title, detail }] };
     });
+  }
+
+  /**
+   * A change by the viewer, which can be taken back.
+   * @param {(list: prompts.Prompt[]) => prompts.Prompt[]} change
+   * @param {import("./undo.js").Step["kind"]} kind
+   * @param {string} requestId
+   */
+  #editPrompts(change, kind, requestId) {
+    const before = this.#store.state.session.prompts;
+    this.#changePrompts(change);
+    const step = this.#store.state.session.prompts === before ? null : promptStep(before, kind, requestId);
+    if (step) this.#store.update((state) => ({ ...state, undo: noted(state.undo, step) }));
   }
 
   /** @param {(list: prompts.Prompt[]) => prompts.Prompt[]} change */

@@ -27,6 +27,7 @@ import { showQueue } from "./views/queue.js";
 import { showRewrite } from "./views/rewrite.js";
 import { showStage } from "./views/stage.js";
 import { showTimeline } from "./views/timeline.js";
+import { showUndo } from "./views/undo.js";
 import { showWhispers } from "./views/whisper.js";
 
 const player = new Player(byId("video", HTMLVideoElement));
@@ -49,6 +50,7 @@ showHealth(store, player);
 showQueue(store, controller);
 showBoard(store, story, controller);
 showRewrite(store, story);
+showUndo(store, story);
 showLibrary(store, story, controller);
 showActions(store, controller, story);
 showNotices(store, controller);

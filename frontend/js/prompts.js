@@ -69,6 +69,18 @@ export function moved(prompts, requestId, to) {
 }
 
 /**
+ * Puts one that was held, and removed, back among those that are.
+ * @param {Prompt[]} prompts
+ * @param {Prompt} prompt
+ * @param {number} at where it was
+ * @returns {Prompt[]} the same ones when it is there
+ */
+export function restored(prompts, prompt, at) {
+  if (prompts.some(({ requestId }) => requestId === prompt.requestId)) return prompts;
+  return moved([...prompts, prompt], prompt.requestId, at);
+}
+
+/**
  * What the server said of one.
  * @param {Prompt[]} prompts
  * @param {{request_id: string, status: "pending" | "applied" | "rejected", reason?: string}} message

@@ -32,6 +32,7 @@ import { newStory } from "./story.js";
  * @property {Preset[]} presets
  * @property {import("./story.js").Story} story what is on the board
  * @property {import("./rewrite.js").Rewrite} rewrite
+ * @property {import("./undo.js").Step[]} undo changes of the board that can be taken back, the newest last
  * @property {boolean} boardOpen the board is shown before there is a stream or a scene
  * @property {import("./library.js").SavedStory[]} saved the viewer's own stories, newest first
  * @property {Record<Toggle, boolean>} toggles
@@ -58,6 +59,7 @@ export function initialState(playback) {
     story: newStory(),
     boardOpen: false,
     rewrite: noRewrite(),
+    undo: [],
     saved: [],
     // A prompt is enough for a stream that goes on.
     toggles: { keepGoing: true, loop: false, singleClip: false, enhance: false },

@@ -19,8 +19,8 @@
 
 /** As many as a server takes by default. */
 export const MAX_SCENES = 64;
-/** Playback comes to rest this much before the end of what is there: the last sound comes with the next segment. */
-const REST_S = 0.18;
+/** Playback comes to rest this much before the end of what is there: it is held before it runs dry, and the last sound comes with the next segment. */
+const REST_S = 0.25;
 
 /**
  * @param {string[]} [texts]
@@ -81,6 +81,20 @@ export function sceneRemoved(story, id) {
     scenes: story.scenes.filter((scene) => scene.id !== id),
     taken: at < story.taken ? story.taken - 1 : story.taken,
   };
+}
+
+/**
+ * Puts a scene that was removed back. What was still to come when it went comes next at the earliest.
+ * @param {Story} story
+ * @param {Scene} scene
+ * @param {{at: number, toCome: boolean}} place where it was
+ * @returns {Story} the same one when it is there, or the story is full
+ */
+export function sceneRestored(story, scene, { at, toCome }) {
+  const { scenes, taken } = story;
+  if (scenes.length >= MAX_SCENES || scenes.some(({ id }) => id === scene.id)) return story;
+  const place = toCome ? Math.min(Math.max(at, taken), scenes.length) : Math.min(at, taken);
+  return { ...story, changed: true, scenes: scenes.toSpliced(place, 0, scene), taken: toCome ? taken : taken + 1 };
 }
 
 /**

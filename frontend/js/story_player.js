@@ -2,6 +2,7 @@ import { isWaiting } from "./prompts.js";
 import { MAX_TARGETS, alternativeGone, noRewrite, rewriteAnswered, rewriteAsked, rewriteRefused, wanted } from "./rewrite.js";
 import { isOpen, runningSegment } from "./session.js";
 import * as stories from "./story.js";
+import { forgotten, noted, sceneStep, takenBack } from "./undo.js";
 
 /**
  * @typedef {import("./state.js").AppState} AppState
@@ -56,6 +57,7 @@ export class StoryPlayer {
       ...state,
       boardOpen: true,
       story: stories.newStory(scenes, { name, preset }),
+      undo: forgotten(state.undo, "story"),
       toggles: { ...state.toggles, ...toggles, singleClip: isOpen(state.session) ? state.toggles.singleClip : toggles.singleClip },
     }));
     this.#tell();
@@ -91,17 +93,26 @@ export class StoryPlayer {
 
   /** @param {string} id @param {string} text */
   edit(id, text) {
-    this.#edit((story) => stories.sceneEdited(story, id, text));
+    this.#edit((story) => stories.sceneEdited(story, id, text), "edited", id);
   }
 
   /** @param {string} id */
   remove(id) {
-    this.#edit((story) => stories.sceneRemoved(story, id));
+    this.#edit((story) => stories.sceneRemoved(story, id), "removed", id);
   }
 
   /** @param {string} id @param {number} to index in the story */
   move(id, to) {
-    this.#edit((story) => stories.sceneMoved(story, id, to));
+    this.#edit((story) => stories.sceneMoved(story, id, to), "moved", id);
+  }
+
+  /** Takes the newest change of the board back. @returns {import("./undo.js").Step | null} what was taken back */
+  undo() {
+    const before = this.#store.state;
+    const { state, step } = takenBack(before);
+    this.#store.update(() => state);
+    if (state.story !== before.story) this.#tell();
+    return step;
   }
 
   /** @param {string} name */
@@ -229,11 +240,18 @@ export class StoryPlayer {
     this.#stream.send({ type: "seed_prompts_updated", seed_prompts: again ? [prompts[0], ...prompts] : prompts });
   }
 
-  /** @param {(story: stories.Story) => stories.Story} change */
-  #edit(change) {
+  /**
+   * @param {(story: stories.Story) => stories.Story} change
+   * @param {import("./undo.js").Step["kind"]} [kind] with the scene's `id`, for what can be taken back
+   * @param {string} [id]
+   */
+  #edit(change, kind, id) {
     const before = this.#store.state.story;
     this.#change(change);
-    if (this.#store.state.story !== before) this.#tell();
+    if (this.#store.state.story === before) return;
+    const step = kind && id ? sceneStep(before, kind, id) : null;
+    if (step) this.#store.update((state) => ({ ...state, undo: noted(state.undo, step) }));
+    this.#tell();
   }
 
   /** @param {(story: stories.Story) => stories.Story} change */

@@ -210,6 +210,12 @@ def test_scenes_are_moved_edited_and_removed_while_the_story_plays(
     page.page.keyboard.press("Enter")
     page.page.hover("#scenes li:nth-child(3)")
     page.page.click("#scenes li:nth-child(3) .scene__remove")
+    page.page.hover("#scenes li:nth-child(3)")
+    page.page.click("#scenes li:nth-child(3) .scene__remove")
+    page.until("__fastvideo.state.story.scenes.map((one) => one.text).join() === 'one,four and a half'")
+    page.page.keyboard.press("Control+Z")
+    page.until("document.querySelector('#announcer').textContent === 'Put back: “two”'")
+    assert page.page.get_attribute("#board-undo", "aria-label") == "Put back “three”"
     page.page.click("#pause-generation")
     page.until("__fastvideo.session.segments[1]?.prompt === 'four and a half'")
     page.page.click("#cancel-segment")

@@ -76,7 +76,7 @@ test("a scene is pending, next, made, on screen and over", () => {
     [{ ...SEGMENT, status: "generating" }, 0],
     [{ ...SEGMENT, status: "receiving", start_s: 5 }, 3],
     [{ ...SEGMENT, status: "receiving", start_s: 5 }, 5],
-    [SEGMENT, 4.8],
+    [SEGMENT, 4.7],
     [SEGMENT, 4.9],
     [{ ...SEGMENT, status: "cancelled" }, 1],
   ].map(([segment, position_s]) => at(story, [segment], position_s));
