@@ -4,8 +4,8 @@ import { test } from "node:test";
 import { asked } from "../../frontend/js/prompts.js";
 import * as sessions from "../../frontend/js/session.js";
 import { newStory, playingSet } from "../../frontend/js/story.js";
-import { summarize } from "../../frontend/js/views/header.js";
-import { nowText } from "../../frontend/js/views/now.js";
+import { spokenState, summarize } from "../../frontend/js/views/header.js";
+import { nowText, spokenSegment } from "../../frontend/js/views/now.js";
 import { coverOf, coverText, hintText } from "../../frontend/js/views/stage.js";
 import { shownWords } from "../../frontend/js/views/queue.js";
 import { segmentFacts, takesOf, upcoming } from "../../frontend/js/views/timeline.js";
@@ -131,4 +131,21 @@ test("a block says how long its segment plays, how long it took, and how fast th
     { type: "ltx2_segment_complete", segment_idx: 0, generation_time_ms: 4000 },
   );
   assert.equal(segmentFacts(session.segments[0]), "5.0 s in 4.0 s · 1.3×");
+});
+
+test("what is said aloud is the way to a stream, and the segments that somebody asked for", () => {
+  const status = { type: "queue_status", position: 2, queue_depth: 3 };
+  const states = [sessions.newSession(), sessions.connect(0), after(status), after(status, START), { ...after(START), reconnecting: true }];
+  assert.deepEqual(
+    states.map((session) => spokenState({ session, playback: EMPTY })),
+    ["", "Connecting", "2 ahead of you", "", "Reconnecting"],
+  );
+  assert.equal(spokenState({ session: after(START), playback: { ...EMPTY, state: "stalled" } }), "", "it would be said again and again");
+
+  const second = { serial: 2, index: 1, prompt: "a boat", source: "user", requestId: null };
+  assert.equal(spokenSegment(undefined), "");
+  assert.equal(spokenSegment({ ...second, serial: 1, source: "curated" }), "Making segment 2: a boat");
+  assert.equal(spokenSegment({ ...second, source: "auto_extension" }), "");
+  assert.equal(spokenSegment({ ...second, source: "curated", requestId: "p1" }), "");
+  assert.equal(spokenSegment({ ...second, source: "enhanced", requestId: "p1" }), "Making segment 2: a boat");
 });

@@ -51,6 +51,7 @@ export function showBoard(store, story, controller) {
   /** @type {string | undefined} */
   let playing;
   let touched_ms = -FOLLOW_AFTER_MS;
+  const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
   for (const event of ["wheel", "pointerdown", "keydown"]) {
     scroller.addEventListener(event, () => (touched_ms = performance.now()), { passive: true });
@@ -63,7 +64,7 @@ export function showBoard(store, story, controller) {
     if (!card || performance.now() - touched_ms < FOLLOW_AFTER_MS) return;
     // `scrollIntoView` would scroll the page as well.
     const above = card.offsetTop - scroller.clientHeight / 3;
-    scroller.scrollTo({ top: above, behavior: "smooth" });
+    scroller.scrollTo({ top: above, behavior: calm.matches ? "instant" : "smooth" });
   };
 
   reorderable(list, scroller, (item, to) => {

@@ -48,8 +48,19 @@ function whileActive(session, playback) {
   return { tone: "good", text: "Your turn", title: "Your turn" };
 }
 
+/**
+ * What is said aloud on the way to a stream, and when it breaks. Playback changes too often to be told of.
+ * @param {Pick<AppState, "session" | "playback">} state
+ * @returns {string} empty for nothing
+ */
+export function spokenState(state) {
+  const { phase, reconnecting } = state.session;
+  return reconnecting || phase === "connecting" || phase === "queued" || phase === "starting" ? summarize(state).text : "";
+}
+
 /** @param {import("../store.js").Store<AppState>} store */
 export function showHeader(store) {
+  const announcer = byId("announcer", HTMLElement);
   const status = byId("status", HTMLElement);
   const text = byId("status-text", HTMLElement);
   const model = byId("model", HTMLElement);
@@ -63,6 +74,9 @@ export function showHeader(store) {
       document.title = summary.title ? `${summary.title} · FastVideo` : "FastVideo";
     },
   );
+  store.watch(spokenState, (words) => {
+    if (words) setText(announcer, words);
+  });
   store.watch(
     (state) => state.session.worker?.model ?? state.info?.model_id ?? "",
     (name) => {

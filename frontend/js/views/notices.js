@@ -23,7 +23,7 @@ export function showNotices(store, controller) {
         if (shown.has(id)) continue;
         const close = el("button", { type: "button", class: "icon-button", "aria-label": "Dismiss" }, icon("close"));
         close.addEventListener("click", () => controller.dismissNotice(id));
-        const element = el("div", { class: "notice", "data-tone": tone }, icon(tone === "good" ? "done" : "alert"), el("h3", {}, title), el("p", {}, detail), close);
+        const element = el("div", { class: "notice", "data-tone": tone, role: tone === "bad" ? "alert" : null }, icon(tone === "good" ? "done" : "alert"), el("h3", {}, title), el("p", {}, detail), close);
         shown.set(id, element);
         shelf.append(element);
         if (tone === "good") setTimeout(() => controller.dismissNotice(id), GOOD_FOR_MS);

@@ -52,6 +52,17 @@ export function nowText({ session, info, toggles }) {
 }
 
 /**
+ * What is said aloud of a segment that begins: the first, and those that the viewer asked for. A stream that goes on by itself would
+ * otherwise never be quiet.
+ * @param {import("../segments.js").Segment | undefined} segment
+ * @returns {string} empty for nothing
+ */
+export function spokenSegment(segment) {
+  const asked = segment && (segment.serial === 1 || (segment.requestId !== null && segment.source !== "curated"));
+  return asked ? `Making segment ${segment.index + 1}: ${segment.prompt}` : "";
+}
+
+/**
  * @param {import("../store.js").Store<AppState>} store
  * @param {import("../controller.js").Controller} controller
  */
@@ -73,6 +84,7 @@ export function showNow(store, controller) {
       setText(byId("now-aside", HTMLElement), now.aside);
       setText(byId("now-prompt", HTMLElement), now.prompt);
       setFlag(progress, "data-quiet", now.done === null);
+      progress.setAttribute("aria-hidden", String(now.done === null));
       bar.style.setProperty("--done", String(now.done ?? 0));
       progress.setAttribute("aria-valuemax", String(now.steps[1]));
       progress.setAttribute("aria-valuenow", String(now.steps[0]));
@@ -91,8 +103,8 @@ export function showNow(store, controller) {
   store.watch(
     (state) => runningSegment(state.session)?.serial,
     (_, state) => {
-      const running = runningSegment(state.session);
-      if (running) setText(announcer, `Making segment ${running.index + 1}: ${running.prompt}`);
+      const words = spokenSegment(runningSegment(state.session));
+      if (words) setText(announcer, words);
     },
   );
   store.watch(

@@ -5,6 +5,7 @@ import { blockedWords, failureWords } from "../wording.js";
 /** @typedef {import("../session.js").Session} Session */
 
 const SHOWN_MS = 5000;
+const FADED_MS = 400;
 /** Late media is told of at most this often. */
 const LATE_EVERY_MS = 15_000;
 
@@ -49,7 +50,11 @@ export function showWhispers(store) {
       setText(element, whisper.text);
       setFlag(element, "data-on", true);
       clearTimeout(timer);
-      timer = setTimeout(() => setFlag(element, "data-on", false), SHOWN_MS);
+      timer = setTimeout(() => {
+        setFlag(element, "data-on", false);
+        // Nobody should come upon words that are not to be seen.
+        timer = setTimeout(() => setText(element, ""), FADED_MS);
+      }, SHOWN_MS);
     },
   );
 }
