@@ -22,6 +22,9 @@ from fastvideo.api.schema import (
     GeneratorConfig,
     GpuPoolConfig,
     PacingConfig,
+    PromptEndpointConfig,
+    PromptEnhancerConfig,
+    PromptSafetyConfig,
     ResumeConfig,
     SamplingConfig,
     ServeConfig,
@@ -41,6 +44,8 @@ def main() -> int:
     source.add_argument("--replay", type=ReplayLoad.from_json, help="a load of coded media, as JSON")
     parser.add_argument("--workers", type=int, default=0, help="processes that replay; 0: a thread of this one")
     parser.add_argument("--carry-state", action="store_true", help="write and read LTX-2's continuation state")
+    parser.add_argument("--language-model", metavar="URL", help="an OpenAI-compatible service that words prompts")
+    parser.add_argument("--classifier", metavar="PATH", help="a fastText classifier that checks prompts")
     parser.add_argument("--lead-seconds", type=float, default=_MANY, help="pacing of what follows by itself")
     parser.add_argument("--max-sessions", type=int, default=64)
     parser.add_argument("--grace-seconds", type=float, default=30.0, help="how long to wait for a lost client; 0: not")
@@ -56,6 +61,8 @@ def main() -> int:
             max_sessions=arguments.max_sessions,
             encoder="libx264",
             resume=ResumeConfig(grace_seconds=arguments.grace_seconds),
+            prompt=_prompts(arguments.language_model),
+            safety=PromptSafetyConfig(enabled=arguments.classifier is not None, classifier_path=arguments.classifier),
         ),
     )
     if arguments.replay is not None:
@@ -75,6 +82,12 @@ def main() -> int:
     _print({"port": listener.getsockname()[1]})
     server.run(sockets=[listener])
     return 0
+
+
+def _prompts(url: str | None) -> PromptEnhancerConfig:
+    if url is None:
+        return PromptEnhancerConfig()
+    return PromptEnhancerConfig(enabled=True, providers=[PromptEndpointConfig("local", base_url=url)])
 
 
 def _replay_pool(load: ReplayLoad, workers: int, max_sessions: int) -> GpuPool:
