@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 # Players come to rest up to this much before the end of what they have: they hold before they run dry, and sound ends
 # before the picture.
 REST_MS = 250.0
@@ -39,8 +38,8 @@ class ViewerClock:
         self._end_ms = max(self._end_ms, end_ms)
 
     def reported(self, position_ms: float, now_s: float) -> None:
-        """The player says where it is; it cannot be beyond what was sent. One that rests at the end of that has been dry
-        since it came there, however often it says so."""
+        """The player says where it is; it cannot be beyond what was sent. One that rests at the end of that has been
+        dry since it came there, however often it says so."""
         self._reports = True
         self._advance(now_s)
         position_ms = min(position_ms, self._end_ms)
