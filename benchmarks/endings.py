@@ -205,7 +205,7 @@ def report(found: Findings, effort: Effort) -> Report:
             ),
         ),
     ]
-    details = {"faults": found.faults, "visits": dict(found.visits), "types that grew": _types_that_grew(found)}
+    details = {"faults": found.faults, "visits": dict(found.visits), "types that grew": types_that_grew(found)}
     return Report("endings", effort, figures, details=details)
 
 
@@ -214,7 +214,8 @@ def _each(found: Findings, kind: str) -> str:
     return ", ".join(f"{before[kind]} -> {after[kind]}" for before, after in pairs)
 
 
-def _types_that_grew(found: Findings) -> list[dict[str, int]]:
+def types_that_grew(found: Findings) -> list[dict[str, int]]:
+    """For each server, the classes of which there are more live objects than before, and how many more."""
     pairs = zip(found.before, found.after, strict=True)
     return [dict((Counter(after["types"]) - Counter(before["types"])).most_common(40)) for before, after in pairs]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import endings
-from benchmarks.endings import KINDS, PLANS, Findings, end_in_every_way, grown
+from benchmarks.endings import KINDS, PLANS, Findings, end_in_every_way, grown, types_that_grew
 from benchmarks.report import Effort, Report
 
 pytestmark = pytest.mark.timeout(170)
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.timeout(170)
 async def test_sessions_of_every_ending_leave_nothing_behind(tmp_path: Path) -> None:
     found = await end_in_every_way(PLANS[Effort.QUICK], tmp_path)
     assert found.faults == []
-    assert {kind: grown(found, kind) for kind in KINDS if grown(found, kind) > 0} == {}
+    assert {kind: grown(found, kind) for kind in KINDS if grown(found, kind) > 0} == {}, types_that_grew(found)
     ended = {reason for after in found.after for reason in after["ended"]}
     assert ended >= {"client_left", "client_lost", "stop_requested", "segment_cap", "timeout", "invalid_init"}
     report = endings.report(found, Effort.QUICK)
