@@ -54,6 +54,17 @@ class AuthConfig(StrictConfig):
 
 
 @dataclass
+class SnapshotsConfig(StrictConfig):
+    """Continuation states that clients take along and bring back. ``signed``: only those that this service gave out
+    are taken. ``secret_env``: the environment variable with what signs them, for servers that take each other's; None
+    is a secret of this process.
+    """
+
+    signed: bool = False
+    secret_env: str | None = None
+
+
+@dataclass
 class Quota(StrictConfig):
     """How much one key, or one address, may use; None is as much as the server gives.
 

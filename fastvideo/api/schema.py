@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from fastvideo.api.access_config import ApiKeyConfig, AuthConfig, Quota, QuotasConfig
+from fastvideo.api.access_config import ApiKeyConfig, AuthConfig, Quota, QuotasConfig, SnapshotsConfig
 from fastvideo.api.generation_request import (
     ContinuationState,
     GenerationPlan,
@@ -84,6 +84,7 @@ __all__ = [
     "SamplingConfig",
     "ServeConfig",
     "ServerConfig",
+    "SnapshotsConfig",
     "StoresConfig",
     "StreamingConfig",
     "WarmupConfig",
@@ -100,6 +101,7 @@ class ServerConfig(StrictConfig):
     output_dir: str = "outputs/"
     auth: AuthConfig = field(default_factory=AuthConfig)
     quotas: QuotasConfig = field(default_factory=QuotasConfig)
+    snapshots: SnapshotsConfig = field(default_factory=SnapshotsConfig)
 
 
 @dataclass

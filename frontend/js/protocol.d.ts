@@ -424,6 +424,8 @@ export interface StateEnvelope {
   kind: string;
   /** The state itself, self-contained. */
   payload: { [key: string]: JsonValue };
+  /** That this service gave it out; to be brought back with it, where there is one. */
+  signature?: string | null;
 }
 
 /** A step of the running segment is done; at least one per segment, before `media_init`. */

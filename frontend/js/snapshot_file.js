@@ -1,6 +1,6 @@
 /**
  * A snapshot as a file: where a stream stands, to go on from it later.
- * @typedef {{kind: string, payload: Record<string, any>}} StateEnvelope
+ * @typedef {{kind: string, payload: Record<string, any>, signature?: string | null}} StateEnvelope
  * @typedef {{state: StateEnvelope, prompt: string}} Snapshot
  */
 
@@ -38,11 +38,12 @@ export function readSnapshot(text) {
     throw new SnapshotError(`This snapshot has version ${value.version}; this page reads version 1.`);
   }
   const state = isRecord(value.state) ? value.state : value;
-  const { kind, payload } = state;
+  const { kind, payload, signature } = state;
   if (typeof kind !== "string" || kind === "" || !isRecord(payload)) {
     throw new SnapshotError("This file is no snapshot: it holds no session state.");
   }
-  return { state: { kind, payload }, prompt: typeof value.prompt === "string" ? value.prompt : "" };
+  const signed = typeof signature === "string" ? { signature } : {};
+  return { state: { kind, payload, ...signed }, prompt: typeof value.prompt === "string" ? value.prompt : "" };
 }
 
 /** @param {unknown} value @returns {value is Record<string, any>} */

@@ -139,7 +139,7 @@ async def test_stopping_a_stream_that_has_ended_by_itself_gives_its_ending(scrip
 
 
 async def test_answers_are_found_while_someone_else_iterates_and_nothing_is_lost(scripted: Scripted) -> None:
-    snapshot = ContinuationStateSnapshot.of("ltx2.v1", {"segment_index": 2})
+    snapshot = ContinuationStateSnapshot.of(StateEnvelope(kind="ltx2.v1", payload={"segment_index": 2}))
 
     async def script(connection: ServerConnection) -> None:
         await read(connection)

@@ -57,6 +57,8 @@ test("the prompt box says what a model with a world of its own can show", () => 
 test("a snapshot that was written is read back", () => {
   const snapshot = { state: { kind: "ltx2.v1", payload: { segment_index: 3 } }, prompt: "boat" };
   assert.deepEqual(readSnapshot(writeSnapshot(snapshot, new Date(0))), snapshot);
+  const signed = { ...snapshot, state: { ...snapshot.state, signature: "fvs1.x" } };
+  assert.deepEqual(readSnapshot(writeSnapshot(signed, new Date(0))), signed);
 });
 
 test("a bare state from another client is read too", () => {

@@ -154,16 +154,21 @@ class AccessControl:
 
 
 def token_secret(variable: str | None) -> bytes:
-    """What signs stream tokens: the value of an environment variable, or what nobody else knows.
+    """What signs stream tokens, as :func:`secret_of` finds it."""
+    return secret_of("token_secret_env", variable)
 
-    Raises ConfigValidationError.
+
+def secret_of(path: str, variable: str | None) -> bytes:
+    """What signs something: the value of an environment variable, or what nobody else knows.
+
+    Raises ConfigValidationError, at ``path``, for one that is too short.
     """
     if variable is None:
         return secrets.token_bytes(32)
     value = os.environ.get(variable, "")
     if len(value) < _MIN_SECRET_CHARS:
         raise ConfigValidationError(
-            "token_secret_env",
+            path,
             f"expected at least {_MIN_SECRET_CHARS} characters in the environment variable {variable}, "
             f"got {len(value)}; 'openssl rand -hex 32' makes some",
         )

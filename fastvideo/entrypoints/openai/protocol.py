@@ -36,6 +36,9 @@ class StateEnvelope(_Request):
 
     kind: Annotated[str, Field(min_length=1, max_length=100)]
     payload: dict[str, Any]
+    signature: Annotated[str, Field(max_length=100)] | None = Field(
+        None, description="That this service gave it out; to be brought back with it, where there is one."
+    )
 
 
 class OutputOptions(_Request):

@@ -244,7 +244,10 @@ async def _asked_for(door: OpenAIDoor, request: Request, *, waits: bool) -> Job:
         raise ApiError(400, "Expected no file but input_reference.", param=min(unknown)[:40], code="unknown_parameter")
     try:
         if asked.state is not None:
-            state = await asyncio.to_thread(check_client_state, asked.state.kind, asked.state.payload)
+            given = asked.state
+            state = await asyncio.to_thread(
+                check_client_state, given.kind, given.payload, given.signature, door.server.signatures
+            )
             await asyncio.to_thread(door.results.write_state, record.id, state, begun=False)
         await door.keep_image(record, images, "input_reference")
     except BaseException:
@@ -294,7 +297,11 @@ async def _state(door: OpenAIDoor, record: JobRecord) -> StateEnvelope | None:
     if not record.return_state:
         return None
     state = await asyncio.to_thread(door.results.read_state, record.id)
-    return None if state is None else StateEnvelope(kind=state.kind, payload=state.payload)
+    if state is None:
+        return None
+    signatures = door.server.signatures
+    signature = None if signatures is None else await asyncio.to_thread(signatures.sign, state.kind, state.payload)
+    return StateEnvelope(kind=state.kind, payload=state.payload, signature=signature)
 
 
 def _dumped(answer: VideoResponse | VideoListResponse) -> dict[str, Any]:
@@ -304,6 +311,8 @@ def _dumped(answer: VideoResponse | VideoListResponse) -> dict[str, Any]:
         for name in ("b64_json", "state", "deleted"):
             if video[name] is None:
                 del video[name]
+        if "state" in video and video["state"]["signature"] is None:
+            del video["state"]["signature"]
     return whole
 
 

@@ -83,3 +83,6 @@ class StateEnvelope(Message):
 
     kind: Name = Field(description="Format of the payload, for example ltx2.v1.")
     payload: dict[str, JsonValue] = Field(description="The state itself, self-contained.")
+    signature: Name | None = Field(
+        default=None, description="That this service gave it out; to be brought back with it, where there is one."
+    )

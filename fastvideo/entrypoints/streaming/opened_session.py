@@ -46,7 +46,9 @@ async def open_up(
 ) -> OpenedSession:
     """Open ``session`` as the message says. Raises SessionOver when it cannot be used."""
     try:
-        opening = await open_session(message, server.serve_config, server.session_presets, server.pool.request_defaults)
+        opening = await open_session(
+            message, server.serve_config, server.session_presets, server.pool.request_defaults, server.signatures
+        )
     except OpeningRefused as refusal:
         raise SessionOver(endings.refused(refusal.message, refusal.close_reason)) from None
     _describe(session, message)

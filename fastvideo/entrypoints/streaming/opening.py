@@ -15,6 +15,7 @@ from fastvideo.api.errors import FastVideoError, ImageInvalid, LimitExceeded, Pr
 from fastvideo.api.presets import get_all_preset_names, get_preset
 from fastvideo.api.schema import ContinuationState, RequestLimits, ServeConfig
 from fastvideo.api.session_presets import SessionPreset
+from fastvideo.entrypoints.access.state_signatures import StateSignatures
 from fastvideo.entrypoints.streaming.director import Director, DirectorRules, Prompt
 from fastvideo.entrypoints.streaming.error_messages import error_message
 from fastvideo.entrypoints.streaming.message_faults import explain_invalid, invalid_reason
@@ -86,8 +87,12 @@ async def open_session(
     config: ServeConfig,
     session_presets: Mapping[str, SessionPreset],
     model_defaults: Mapping[str, Any] | None = None,
+    signatures: StateSignatures | None = None,
 ) -> Opening:
-    """Check the parts of an opening message, the large ones in a thread. Raises OpeningRefused."""
+    """Check the parts of an opening message, the large ones in a thread. Raises OpeningRefused.
+
+    ``signatures``: of the states that are taken; None takes any that is sound.
+    """
     try:
         preset = session_presets.get(message.preset or "")
         requests = operator_requests(config, model_defaults or {}, _chosen_defaults(message.preset, preset))
@@ -98,7 +103,9 @@ async def open_session(
         state = None
         if message.continuation_state is not None:
             envelope = message.continuation_state
-            state = await asyncio.to_thread(check_client_state, envelope.kind, envelope.payload)
+            state = await asyncio.to_thread(
+                check_client_state, envelope.kind, envelope.payload, envelope.signature, signatures
+            )
         if state is not None and message.initial_image:
             raise ImageInvalid("initial_image: a stream that goes on from continuation_state has its first picture")
         # Last, because it leaves a file behind.

@@ -20,6 +20,7 @@ from fastvideo.api.session_presets import load_session_presets
 from fastvideo.entrypoints.access.access_control import AccessControl, chosen_subprotocol
 from fastvideo.entrypoints.access.dependencies import Admin, Client, install_access
 from fastvideo.entrypoints.access.quotas import Quotas
+from fastvideo.entrypoints.access.state_signatures import StateSignatures
 from fastvideo.entrypoints.access.token_route import token_route
 from fastvideo.entrypoints.streaming import metrics
 from fastvideo.entrypoints.streaming.arrivals import arrive
@@ -131,6 +132,7 @@ def build_app(
         blob_store=blob_store,
         session_presets=session_presets,
         prompts=prompts,
+        signatures=StateSignatures.of(serve_config.server.snapshots),
         metrics=counters,
         quotas=Quotas(serve_config.server.quotas, refused=count_rejected),
         log=SessionLogger(streaming.session_log_dir),

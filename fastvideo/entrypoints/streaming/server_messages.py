@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import ConfigDict, Field, JsonValue
 
@@ -162,9 +162,9 @@ class ContinuationStateSnapshot(Message):
     payload: dict[str, JsonValue] | None = added("The same as state.payload.")
 
     @classmethod
-    def of(cls, kind: str, payload: dict[str, Any]) -> ContinuationStateSnapshot:
+    def of(cls, state: StateEnvelope) -> ContinuationStateSnapshot:
         """The message for one state, in both documented shapes."""
-        return cls(state=StateEnvelope(kind=kind, payload=payload), kind=kind, payload=payload)
+        return cls(state=state, kind=state.kind, payload=state.payload)
 
 
 class ErrorMessage(Message):

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from fastvideo.api.schema import ServeConfig, StreamingConfig
 from fastvideo.api.session_presets import SessionPreset
 from fastvideo.entrypoints.access.quotas import Quotas
+from fastvideo.entrypoints.access.state_signatures import StateSignatures
 from fastvideo.entrypoints.streaming.connection import Connection
 from fastvideo.entrypoints.streaming.left_behind import LeftBehind
 from fastvideo.entrypoints.streaming.metrics import Metrics
@@ -96,7 +97,8 @@ class ServerState:
     ``store_calls``: threads of their own for what is asked of stores, so that a slow one holds up nothing else.
     ``draining``: no session is taken, and no segment begun, any more; ``leaving`` is called when that begins;
     ``drain_task``: what ends those that there are when an operator asked for it. ``start_failure``: why no session will
-    ever be served. ``recordings``: None when the operator wants none.
+    ever be served. ``recordings``: None when the operator wants none. ``signatures``: on states that clients take
+    along, None where they go unsigned.
     """
 
     serve_config: ServeConfig
@@ -117,6 +119,7 @@ class ServerState:
     runners: dict[str, RunningSession] = field(default_factory=dict)
     expired: ExpiredSessions = field(default_factory=ExpiredSessions)
     recordings: Recordings | None = None
+    signatures: StateSignatures | None = None
     quotas: Quotas = field(default_factory=Quotas)
     draining: bool = False
     leaving: list[Callable[[], None]] = field(default_factory=list)

@@ -40,6 +40,7 @@ class SessionKeeping:
             server.blob_store,
             server.store_calls,
             make_room=server.left_behind.forget_oldest,
+            signatures=server.signatures,
         )
 
     @property

@@ -10,6 +10,7 @@ from typing import Any
 from fastvideo.api.continuation_kinds import check_continuation_state
 from fastvideo.api.errors import StateInvalid
 from fastvideo.api.schema import ContinuationState
+from fastvideo.entrypoints.access.state_signatures import StateSignatures
 from fastvideo.entrypoints.streaming.blob_store import BlobStore
 from fastvideo.entrypoints.streaming.store_errors import StoreUnavailable
 from fastvideo.pipelines.basic.ltx2.continuation import (
@@ -34,11 +35,19 @@ MAX_STATE_JSON_BYTES = 40_000_000
 _PARTS = ("video", "audio")
 
 
-def check_client_state(kind: str, payload: dict[str, Any]) -> ContinuationState:
-    """A state that a client sent, after checking every part of it. Raises StateInvalid.
+def check_client_state(
+    kind: str,
+    payload: dict[str, Any],
+    signature: str | None = None,
+    signatures: StateSignatures | None = None,
+) -> ContinuationState:
+    """A state that a client sent, after checking every part of it, and that it is one of ours where ``signatures`` are
+    asked for. Raises StateInvalid.
 
     It must be self-contained: ids of blobs never leave the server, so one that comes in was made up or stolen.
     """
+    if signatures is not None:
+        signatures.check(kind, payload, signature)
     state = check_continuation_state(ContinuationState(kind=kind, payload=payload))
     if state.kind == LTX2_CONTINUATION_KIND:
         if blob_ids(state):

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from fastvideo.api.errors import LimitExceeded
 from fastvideo.api.schema import ContinuationState
+from fastvideo.entrypoints.access.state_signatures import StateSignatures
 from fastvideo.entrypoints.streaming import state_blobs
 from fastvideo.entrypoints.streaming.blob_store import BlobStore
 from fastvideo.entrypoints.streaming.protocol import ContinuationStateSnapshot, StateEnvelope, encode_server_message
@@ -28,8 +29,8 @@ class StateKeeper:
     """Replaces, reads and forgets the state of ``session``.
 
     Stores are written and read in the threads of ``executor``, or in asyncio's own when None; ``make_room`` is called
-    there while a store is full, until it is not or there is nothing left to forget. With :meth:`keep_record` the stores
-    have all that another server needs.
+    there while a store is full, until it is not or there is nothing left to forget. ``signatures``: on snapshots. With
+    :meth:`keep_record` the stores have all that another server needs.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class StateKeeper:
         executor: Executor | None = None,
         *,
         make_room: Callable[[], bool] = lambda: False,
+        signatures: StateSignatures | None = None,
     ) -> None:
         self._session = session
         self._states = session_store
@@ -47,6 +49,7 @@ class StateKeeper:
         self._blobs = blob_store.owned(session.id)
         self._executor = executor
         self._make_room = make_room
+        self._signatures = signatures
         self._recorded = self._record_written = False
         self._outdated: list[str] = []
         self._forgotten = False
@@ -93,7 +96,7 @@ class StateKeeper:
     async def snapshot_text(self) -> str | None:
         """The snapshot message for the state, None without one. Raises StateInvalid, LimitExceeded."""
         state = await self.whole()
-        return None if state is None else await asyncio.to_thread(snapshot_text, state)
+        return None if state is None else await asyncio.to_thread(snapshot_text, state, signatures=self._signatures)
 
     def forget(self) -> None:
         """Drop the state and every blob of the session, also those that a thread is about to store.
@@ -158,13 +161,19 @@ class StateKeeper:
             self._drop_everything()
 
 
-def snapshot_text(state: ContinuationState, max_bytes: int = state_blobs.MAX_STATE_JSON_BYTES) -> str:
+def snapshot_text(
+    state: ContinuationState,
+    max_bytes: int = state_blobs.MAX_STATE_JSON_BYTES,
+    *,
+    signatures: StateSignatures | None = None,
+) -> str:
     """The snapshot message as JSON, at most ``max_bytes``; raises LimitExceeded above that."""
-    envelope = StateEnvelope(kind=state.kind, payload=state.payload)
+    signature = None if signatures is None else signatures.sign(state.kind, state.payload)
+    envelope = StateEnvelope(kind=state.kind, payload=state.payload, signature=signature)
     text = encode_server_message(ContinuationStateSnapshot(state=envelope))
     if len(text) > max_bytes:
         raise LimitExceeded("state", f"expected at most {max_bytes} bytes of JSON, the session's has {len(text)}")
     if 2 * len(text) > max_bytes:
         # The copy at the top level is left out rather than the state.
         return text
-    return encode_server_message(ContinuationStateSnapshot.of(state.kind, state.payload))
+    return encode_server_message(ContinuationStateSnapshot.of(envelope))

@@ -26,6 +26,7 @@ from fastvideo.entrypoints.streaming.protocol import (
     ServerMessage,
     SessionInitV2,
     SessionResume,
+    StateEnvelope,
     StepComplete,
     encode_client_message,
     encode_server_message,
@@ -290,7 +291,8 @@ def test_null_fields_are_left_out_but_nulls_inside_a_payload_stay() -> None:
         "position": 0,
         "queue_depth": 1,
     }
-    snapshot = json.loads(encode_server_message(ContinuationStateSnapshot.of("ltx2.v1", {"video": None, "n": [None]})))
+    state = StateEnvelope(kind="ltx2.v1", payload={"video": None, "n": [None]})
+    snapshot = json.loads(encode_server_message(ContinuationStateSnapshot.of(state)))
     payload = {"video": None, "n": [None]}
     assert snapshot == {
         "type": "continuation_state_snapshot",
