@@ -22,7 +22,7 @@ from fastvideo.entrypoints.openai.image_work import ImageWork
 from fastvideo.entrypoints.openai.job import Job, JobFault, JobRecord, Kind
 from fastvideo.entrypoints.openai.job_requests import JobRequests
 from fastvideo.entrypoints.openai.jobs import Jobs
-from fastvideo.entrypoints.openai.request_body import RequestBody
+from fastvideo.entrypoints.openai.request_body import BodyReader, RequestBody
 from fastvideo.entrypoints.openai.results import INPUT_ENDING, Results, results_folder
 from fastvideo.entrypoints.openai.stores import JobStore
 from fastvideo.entrypoints.openai.utils import first_image, save_image_to_path
@@ -53,6 +53,7 @@ class OpenAIDoor:
     results: Results
     requests: JobRequests
     _access: AccessControl
+    bodies: BodyReader = field(default_factory=BodyReader)
     opened_at: int = field(default_factory=lambda: int(time.time()))
     _readers: int = 0
 
@@ -173,10 +174,9 @@ class OpenAIDoor:
         if file is None:
             raise not_found("result any more", "id", "not_found")
         try:
-            data = await asyncio.to_thread(file.read, 0, file.size)
+            return await asyncio.to_thread(lambda: base64.b64encode(file.read(0, file.size)).decode("ascii"))
         finally:
             file.close()
-        return base64.b64encode(data).decode("ascii")
 
     async def open(self) -> None:
         """Go on with the jobs that are stored. Raises StoreUnavailable."""
@@ -212,8 +212,12 @@ def open_door(server: ServerState, access: AccessControl) -> OpenAIDoor:
         "video": VideoWork(pool, requests, results, gate, encoder=streaming.encoder),
         "image": ImageWork(pool, requests, results, gate),
     }
-    door = OpenAIDoor(config, server, Jobs(config, store, results, work), results, requests, access)
+    ended = server.metrics.jobs_ended
+    jobs = Jobs(config, store, results, work, ended=lambda record: ended.labels(record.kind, record.status).inc())
+    door = OpenAIDoor(config, server, jobs, results, requests, access)
     server.leaving.append(door.jobs.drain)
+    server.metrics.jobs.labels("waiting").set_function(lambda: door.jobs.waiting)
+    server.metrics.jobs.labels("running").set_function(lambda: door.jobs.running)
     return door
 
 

@@ -21,7 +21,7 @@ from fastvideo.entrypoints.openai.protocol import (
     ImageResponse,
     ImageResponseData,
 )
-from fastvideo.entrypoints.openai.request_body import RequestBody, read_body
+from fastvideo.entrypoints.openai.request_body import RequestBody
 from fastvideo.entrypoints.openai.utils import choose_image_ext, merge_image_input_list, parse_size
 
 _MEDIA_TYPES = {".png": "image/png", ".jpg": "image/jpeg", ".webp": "image/webp"}
@@ -34,10 +34,10 @@ def image_routes(door: OpenAIDoor) -> APIRouter:
 
     async def generate(request: Request) -> Response:
         caller = door.taken_by(request)
-        body = await read_body(request)
+        body = await door.bodies.read(request)
         if body.files:
             raise ApiError(400, "Expected no file; /v1/images/edits takes one.", code="unknown_parameter")
-        return await _made(door, request, caller, body, body.parsed(ImageGenerationsRequest), [])
+        return await _made(door, request, caller, body, await body.parsed(ImageGenerationsRequest), [])
 
     for path in ("", "/generations"):
         router.add_api_route(
@@ -47,7 +47,7 @@ def image_routes(door: OpenAIDoor) -> APIRouter:
             summary="Make images, and wait for them",
             response_model=ImageResponse,
             openapi_extra=body_of(ImageGenerationsRequest),
-            responses=errors(400, 401, 403, 404, 409, 413, 415, 429, 500, 503),
+            responses=errors(400, 401, 403, 404, 408, 409, 413, 415, 429, 500, 503),
         )
 
     @router.post(
@@ -55,14 +55,14 @@ def image_routes(door: OpenAIDoor) -> APIRouter:
         summary="Make images from one, and wait for them",
         response_model=ImageResponse,
         openapi_extra=body_of(ImageEditsRequest, file="image"),
-        responses=errors(400, 401, 403, 404, 409, 413, 415, 422, 429, 500, 503),
+        responses=errors(400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 500, 503),
     )
     async def edit(request: Request) -> Response:
         caller = door.taken_by(request)
-        body = await read_body(request)
+        body = await door.bodies.read(request)
         if "url[]" in body.values:
             body.values.setdefault("url", body.values.pop("url[]"))
-        asked = body.parsed(ImageEditsRequest)
+        asked = await body.parsed(ImageEditsRequest)
         if unknown := body.files.keys() - set(_FILES):
             raise ApiError(400, "Expected no file but image.", param=min(unknown)[:40], code="unknown_parameter")
         images = merge_image_input_list(*(body.files.get(name) for name in _FILES), asked.url)
@@ -156,7 +156,7 @@ async def _made(
     answer = ImageResponse(
         id=done.id, created=done.created_at, data=data, inference_time_s=round(done.generation_ms / 1000.0, 3)
     )
-    return JSONResponse(answer.model_dump(mode="json"))
+    return await asyncio.to_thread(lambda: JSONResponse(answer.model_dump(mode="json")))
 
 
 def _unknown() -> ApiError:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import re
-import uuid
 from typing import Any, Literal
 
 import msgspec
 
 from fastvideo.api.errors import StateInvalid
 from fastvideo.api.schema import ContinuationState
+from fastvideo.entrypoints.openai.protocol import generate_request_id
 
 JOB_KIND = "fastvideo.job.v1"
 _ID = re.compile(r"(?:video|img)_[0-9a-f]{32}")
@@ -18,11 +18,6 @@ _PREFIXES = {"video": "video_", "image": "img_"}
 
 Kind = Literal["video", "image"]
 Status = Literal["queued", "in_progress", "completed", "failed"]
-
-
-def generate_request_id() -> str:
-    """128 bits as 32 hexadecimal digits, which nobody guesses."""
-    return uuid.uuid4().hex
 
 
 def new_job_id(kind: Kind) -> str:

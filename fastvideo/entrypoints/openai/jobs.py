@@ -54,7 +54,8 @@ class Work(Protocol):
 
 
 class Jobs:
-    """Takes, makes, keeps and forgets jobs. ``work`` makes each kind; ``clock`` gives seconds as ``time.time`` does.
+    """Takes, makes, keeps and forgets jobs. ``work`` makes each kind, ``ended`` is called with each job that ended;
+    ``clock`` gives seconds as ``time.time`` does.
 
     Jobs begin in the order in which they came, ``max_running`` at a time; between those that run, and live sessions,
     the pool's workers go by turns from segment to segment.
@@ -67,12 +68,14 @@ class Jobs:
         results: Results,
         work: Mapping[Kind, Work],
         *,
+        ended: Callable[[JobRecord], None] = lambda record: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._config = config
         self._store = store
         self._results = results
         self._work = work
+        self._ended = ended
         self._clock = clock
         self._jobs: dict[str, Job] = {}
         self._keys = AsyncDictStore()
@@ -267,6 +270,7 @@ class Jobs:
         except (LeaseLost, LeaseHeld, StoreFull, StoreUnavailable):
             # It is told as it is; after a restart it would be made again.
             logger.warning("the end of job %s could not be stored", job.id, exc_info=True)
+        self._ended(record)
         job.changed()
 
     # --- forgetting

@@ -22,6 +22,7 @@ _MEANINGS = {
     401: "A key is asked for",
     403: "Not for this client",
     404: "There is no such thing, or not yet",
+    408: "The body did not come in time",
     409: "Something else was asked for with the same idempotency key",
     413: "The body is too large",
     415: "The body is of another kind",

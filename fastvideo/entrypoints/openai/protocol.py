@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -19,6 +20,11 @@ _Seconds = Annotated[float, Field(gt=0, le=86_400)]
 # The official library has them as text.
 _SecondsText = Annotated[str, Field(pattern=r"^[0-9]{1,5}(\.[0-9]{1,3})?$")]
 _Size = Annotated[str, Field(pattern=r"^(auto|\s*[0-9]{1,5}\s*[xX]\s*[0-9]{1,5}\s*)?$", description="WIDTHxHEIGHT")]
+
+
+def generate_request_id() -> str:
+    """122 random bits as 32 hexadecimal digits, which nobody guesses."""
+    return uuid.uuid4().hex
 
 
 class _Request(BaseModel):

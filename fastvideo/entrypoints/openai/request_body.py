@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -10,11 +11,14 @@ from fastapi import Request
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json, to_json
 
-from fastvideo.entrypoints.openai.api_errors import ApiError
+from fastvideo.entrypoints.openai.api_errors import ApiError, unavailable
 from fastvideo.entrypoints.openai.multipart import MultipartInvalid, boundary_of, read_parts
 
 # The 40 MB of a state, or an image of 32 MiB as base64, and what is around it.
 MAX_BODY_BYTES = 48 << 20
+SMALL_BODY_BYTES = 64 << 10
+MAX_LARGE_BODIES = 8
+READ_TIMEOUT_S = 60.0
 _MERGED = ("extra_body", "extra_json")
 
 AnyModel = TypeVar("AnyModel", bound=BaseModel)
@@ -29,28 +33,63 @@ class RequestBody:
     typed: bool
     files: dict[str, list[bytes]] = field(default_factory=dict)
 
-    def parsed(self, model: type[AnyModel]) -> AnyModel:
+    async def parsed(self, model: type[AnyModel]) -> AnyModel:
         """The values as ``model``: strictly where they had types of their own, from text where they came in a form.
 
         Raises ApiError 400.
         """
+        # Megabytes of a state take their time, and live streams share the event loop.
+        return await asyncio.to_thread(self._parsed, model)
+
+    def _parsed(self, model: type[AnyModel]) -> AnyModel:
         try:
             return model.model_validate_json(to_json(self.values), strict=self.typed)
         except (ValidationError, ValueError) as error:
             raise _invalid(error) from None
 
 
-async def read_body(request: Request) -> RequestBody:
-    """The body, of at most ``MAX_BODY_BYTES``. Raises ApiError: 413 for more, 415 for other kinds, 400 for bad ones."""
+class BodyReader:
+    """Reads the bodies of requests, of which at most ``MAX_LARGE_BODIES`` large ones are in memory on their way."""
+
+    def __init__(self) -> None:
+        self._large = 0
+
+    async def read(self, request: Request) -> RequestBody:
+        """The body. Raises ApiError: 400 for bad ones, 408 for slow ones, 413 for more than ``MAX_BODY_BYTES``, 415 for
+        other kinds, 503 when too many large ones are on their way."""
+        length = request.headers.get("content-length", "")
+        if length.isascii() and length.isdigit() and int(length) <= SMALL_BODY_BYTES:
+            return await _read(request)
+        if self._large >= MAX_LARGE_BODIES:
+            raise unavailable("Too many large requests are on their way; try again.", "busy")
+        self._large += 1
+        try:
+            return await _read(request)
+        finally:
+            self._large -= 1
+
+
+async def _read(request: Request) -> RequestBody:
     content_type = request.headers.get("content-type", "")
     kind = content_type.partition(";")[0].strip().lower()
     if kind not in ("application/json", "multipart/form-data"):
         message = "Expected a body of application/json or multipart/form-data."
         raise ApiError(415, message, param="Content-Type", code="unsupported_media_type")
-    body = await _bounded(request)
-    digest = hashlib.sha256(body).hexdigest()
+    try:
+        async with asyncio.timeout(READ_TIMEOUT_S):
+            body = await _bounded(request)
+    except TimeoutError:
+        raise ApiError(408, "The body did not come in time.", code="body_too_slow") from None
     if kind == "application/json":
-        return RequestBody(_merged(_object(body, "the body")), digest, typed=True)
+        return await asyncio.to_thread(_from_json, body)
+    return await asyncio.to_thread(_from_form, body, content_type)
+
+
+def _from_json(body: bytes) -> RequestBody:
+    return RequestBody(_merged(_object(body, "the body")), hashlib.sha256(body).hexdigest(), typed=True)
+
+
+def _from_form(body: bytes, content_type: str) -> RequestBody:
     values: dict[str, Any] = {}
     files: dict[str, list[bytes]] = {}
     try:

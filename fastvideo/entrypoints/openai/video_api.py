@@ -24,7 +24,6 @@ from fastvideo.entrypoints.openai.protocol import (
     VideoListResponse,
     VideoResponse,
 )
-from fastvideo.entrypoints.openai.request_body import read_body
 from fastvideo.entrypoints.openai.utils import merge_image_input_list, parse_size
 from fastvideo.entrypoints.streaming.recordings.poster import make_poster
 from fastvideo.entrypoints.streaming.state_blobs import check_client_state
@@ -44,7 +43,7 @@ def video_routes(door: OpenAIDoor) -> APIRouter:
         summary="Ask for a video",
         response_model=VideoResponse,
         openapi_extra=body_of(VideoGenerationsRequest, file="input_reference"),
-        responses=errors(400, 401, 403, 409, 413, 415, 429, 503),
+        responses=errors(400, 401, 403, 408, 409, 413, 415, 429, 503),
     )
     async def create(request: Request) -> Response:
         job = await _asked_for(door, request, waits=False)
@@ -55,7 +54,7 @@ def video_routes(door: OpenAIDoor) -> APIRouter:
         summary="Make a video, and wait for it",
         response_model=VideoGenerationsResponse,
         openapi_extra=body_of(VideoGenerationsRequest, file="input_reference"),
-        responses=errors(400, 401, 403, 404, 409, 413, 415, 429, 500, 503),
+        responses=errors(400, 401, 403, 404, 408, 409, 413, 415, 429, 500, 503),
     )
     async def generate(request: Request) -> Response:
         job = await _asked_for(door, request, waits=True)
@@ -73,7 +72,8 @@ def video_routes(door: OpenAIDoor) -> APIRouter:
             inference_time_s=round(record.generation_ms / 1000.0, 3),
             state=await _state(door, record),
         )
-        return JSONResponse(answer.model_dump(mode="json"))
+        # A state or a video in it may be large.
+        return await asyncio.to_thread(lambda: JSONResponse(answer.model_dump(mode="json")))
 
     @router.get(
         "",
@@ -195,8 +195,8 @@ async def _told(door: OpenAIDoor, job: Job, request: Request) -> AsyncIterator[s
 async def _asked_for(door: OpenAIDoor, request: Request, *, waits: bool) -> Job:
     """The job that a request asks for: a new one, or the one that the same idempotency key asked for."""
     caller = door.taken_by(request)
-    body = await read_body(request)
-    asked = body.parsed(VideoGenerationsRequest)
+    body = await door.bodies.read(request)
+    asked = await body.parsed(VideoGenerationsRequest)
     key, digest = door.key_of(request, body, caller)
     if (known := await door.jobs.known(key, digest)) is not None:
         return known
@@ -290,7 +290,9 @@ async def _answer(door: OpenAIDoor, job: Job, request: Request) -> JSONResponse:
         video.state = await _state(door, record)
         if record.response_format == "b64_json":
             video.b64_json = await door.base64_of(record.outputs[0])
-    return JSONResponse(_dumped(video))
+    if video.state is None and video.b64_json is None:
+        return JSONResponse(_dumped(video))
+    return await asyncio.to_thread(lambda: JSONResponse(_dumped(video)))
 
 
 async def _state(door: OpenAIDoor, record: JobRecord) -> StateEnvelope | None:

@@ -49,6 +49,10 @@ class Metrics:
         self.rejected = Counter(
             "fastvideo_rejected", "Requests and connections that were turned away.", ["reason"], registry=registry
         )
+        self.jobs = Gauge("fastvideo_jobs", "Jobs of the HTTP API that wait and run.", ["state"], registry=registry)
+        self.jobs_ended = Counter(
+            "fastvideo_jobs_ended", "Jobs that ended, by kind and how.", ["kind", "status"], registry=registry
+        )
         self.errors = Counter("fastvideo_errors", "Error messages sent.", ["code"], registry=registry)
 
     def exposition(self) -> bytes:

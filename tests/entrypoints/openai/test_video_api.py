@@ -159,6 +159,39 @@ async def test_a_missing_prompt_and_bodies_that_cannot_be_read_are_refused(api, 
     error_of(await post("/v1/videos", content=chunks(), headers=as_json), 413)
 
 
+async def test_bodies_that_are_slow_or_of_which_too_many_are_large_are_refused(api, monkeypatch, until) -> None:
+    as_json, go_on = {"content-type": "application/json"}, asyncio.Event()
+
+    async def never() -> Any:
+        yield b"{"
+        await go_on.wait()
+        yield b"}"
+
+    monkeypatch.setattr(request_body, "MAX_LARGE_BODIES", 1)
+    slow = asyncio.create_task(api.client.post("/v1/videos", content=never(), headers=as_json))
+    await until(lambda: api.door.bodies._large == 1)
+    busy = await api.client.post("/v1/videos", content=never(), headers=as_json)
+    assert error_of(busy, 503)["code"] == "busy"
+    assert (await api.client.post("/v1/videos", json={"prompt": "small ones pass"})).status_code == 200
+    go_on.set()
+    error_of(await slow, 400)
+    go_on.clear()
+    monkeypatch.setattr(request_body, "READ_TIMEOUT_S", 0.01)
+    error_of(await api.client.post("/v1/videos", content=never(), headers=as_json), 408)
+
+
+async def test_metrics_count_jobs(api, until) -> None:
+    await api.made()
+    api.generator.failures["broken"] = GenerationFailed("x")
+    await api.made("broken")
+    await until(lambda: api.door.jobs.running == 0)
+    told = (await api.client.get("/metrics")).text
+    assert 'fastvideo_jobs{state="running"} 0.0' in told
+    assert 'fastvideo_jobs{state="waiting"} 0.0' in told
+    for status in ("completed", "failed"):
+        assert f'fastvideo_jobs_ended_total{{kind="video",status="{status}"}} 1.0' in told
+
+
 async def test_a_file_that_is_no_image_is_refused_and_leaves_nothing_behind(api) -> None:
     for data in (b"", b"no image", b"\x89PNG\r\n\x1a\n and then nothing", b"\xff\xd8\xff cut"):
         files = {"prompt": (None, "x"), "input_reference": ("a.png", data, "image/png")}
