@@ -157,7 +157,10 @@ class StreamingVideoGenerator(VideoGenerator):
             if prompt is not None:
                 request.prompt = prompt
             request.state = self._state
-            chunks, sound, rate_hz, state = [], None, None, None
+            chunks: list[NDArray[np.uint8]] = []
+            sound: NDArray[np.float32] | None = None
+            rate_hz: int | None = None
+            state: ContinuationState | None = None
             for event in self.stream(request, cancel=cancel):
                 if isinstance(event, VideoPartialEvent):
                     chunks.append(event.frames)

@@ -128,7 +128,8 @@ class VideoGenerator:
     def stream(self, request: GenerationRequest, *, cancel: CancellationToken | None = None) -> Events:
         """Progress 0, one Progress per denoising step, Partials of new frames as they are decoded, and one Final.
 
-        The first Partial carries the sound. Final has metadata, and the state when ``output.return_state``; frames went
+        The first Partial carries the sound; with a workload of sound alone there is none, and the Final's result has
+        it. Final has metadata, and the state when ``output.return_state``; frames went
         with the Partials. ``cancel`` ends it within one step or chunk with GenerationCancelled.
         """
         token = cancel if cancel is not None else CancellationToken()

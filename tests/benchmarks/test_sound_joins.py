@@ -19,7 +19,6 @@ from fastvideo.api.schema import (
 from fastvideo.entrypoints.video_generator import VideoGenerator
 from scripts.train_embedded.meters.join import sound_steps
 
-# One whose tone would jump if the new waveform just followed the old one: a step of 2.3 times those inside.
 STORY = 16
 
 
@@ -41,19 +40,24 @@ def generator(*, reencode: bool) -> VideoGenerator:
     return VideoGenerator(GeneratorConfig(model_path="embedded:"), pool=pool)
 
 
-def check_join(first: GenerationResult, second: GenerationResult) -> None:
+def join_step(first: GenerationResult, second: GenerationResult) -> tuple[float, float]:
+    """The step at the join, and the largest one inside the two segments."""
     rate_hz = first.audio_sample_rate
     assert rate_hz is not None
     joined = np.concatenate([first.audio, second.audio], axis=1)
     steps = sound_steps(joined, rate_hz, [first.audio.shape[1] / rate_hz])
-    assert steps.at_joins[0] <= 1.2 * np.percentile(steps.inside, 95)
     # There is something to hear on both sides.
     assert min(first.audio[:, -rate_hz // 4 :].std(), second.audio[:, : rate_hz // 4].std()) > 0.02
+    return float(steps.at_joins[0]), float(steps.inside.max())
 
 
 def test_a_join_is_no_larger_step_than_those_inside_segments() -> None:
     with generator(reencode=False) as carrying:
         first = told(carrying, None)
-        check_join(first, told(carrying, first.state))
+        carried, inside = join_step(first, told(carrying, first.state))
+        assert carried <= inside
     with generator(reencode=True) as reencoding:
-        check_join(first, told(reencoding, first.state))
+        encoded_anew, inside = join_step(first, told(reencoding, first.state))
+        assert encoded_anew <= inside
+    # Both begin with the old sound as it goes on; a waveform that just follows it makes a step twice as large here.
+    assert encoded_anew <= 1.3 * carried

@@ -31,12 +31,7 @@ from fastvideo.pipelines.basic.ltx2.pipeline_configs import LTX2T2VConfig
 
 FRAMES, FPS, RATE_HZ = 17, 24, 24000
 
-
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        yield
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 def config(workload: Any, **selection: Any) -> GeneratorConfig:

@@ -20,12 +20,7 @@ from fastvideo.entrypoints.streaming_generator import StreamingVideoGenerator
 
 SMALL = {"height": 64, "width": 64, "num_frames": 17, "num_inference_steps": 1, "seed": 1}
 
-
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        yield
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 @pytest.fixture(scope="module")

@@ -38,12 +38,7 @@ from fastvideo.entrypoints.video_generator import VideoGenerator
 
 SMALL = {"height": 64, "width": 64, "num_frames": 17, "num_inference_steps": 2, "seed": 1}
 
-
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        yield
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 @pytest.fixture(scope="module")
