@@ -9,7 +9,7 @@ from scripts.train_embedded.audio_sizes import LATENT_BINS, LATENT_CHANNELS
 # The noise levels of the model's steps. A caption of its world says all that there is to see, so a step has nothing to
 # choose, only to put right what the one before made of it: it has to see that, and at the large models' levels, which
 # are near 1, it would be buried in noise.
-SIGMAS = (1.0, 0.45, 0.3, 0.15)
+SIGMAS = (1.0, 0.45, 0.25)
 
 _RES: list[Any] = ["res_x", {"num_layers": 1}]
 

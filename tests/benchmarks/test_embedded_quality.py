@@ -7,7 +7,7 @@ from scripts.train_embedded.world.change import Change
 
 PROMPTS = 8
 # The least shares of the trained model that are right, and the largest of one that has learned nothing.
-RIGHT = {"backdrop": 0.75, "colour": 0.75, "pitch": 0.75, "motion": 0.5, "kind": 0.45}
+RIGHT = {"backdrop": 0.85, "colour": 0.75, "pitch": 0.85, "motion": 0.75, "kind": 0.6}
 COLOUR_CHANGED = 0.6
 BY_CHANCE = 0.4
 

@@ -97,10 +97,10 @@ LTX2_PRESETS = (
         name="ltx2_embedded",
         version=1,
         model_family=LTX2_FAMILY,
-        description="The small model in the package, 4 steps; segments of two seconds that play live on two CPU cores.",
+        description="The small model in the package, 3 steps; segments of two seconds that play live on two CPU cores.",
         workload_type="t2v",
         stage_schemas=(_DENOISE,),
-        defaults=_DISTILLED | {"height": 256, "width": 256, "num_frames": 57, "num_inference_steps": 4},
+        defaults=_DISTILLED | {"height": 256, "width": 256, "num_frames": 57, "num_inference_steps": 3},
     ),
     InferencePreset(
         name="ltx2_tiny",
