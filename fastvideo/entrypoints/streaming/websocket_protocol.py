@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from http import HTTPStatus
 
 from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame, Opcode
+from websockets.http11 import Request
 
 from fastvideo.entrypoints.streaming.connection import BROKEN, ENDED_EXTENSION
 from fastvideo.entrypoints.streaming.protocol import ErrorMessage, encode_server_message
 
 # A 32 MiB image as base64, and the rest of its message.
 MAX_OPENING_BYTES = 48 << 20
+# Of one message. Even empty ones are kept until it ends, and their sum says nothing.
+MAX_FRAGMENTS = 1 << 14
 LINGER_S = 2.0
+_VERSION = "13"
 
 
 class StreamProtocol(WebSocketsSansIOProtocol):
@@ -32,6 +37,27 @@ class StreamProtocol(WebSocketsSansIOProtocol):
         # connection before the client has seen why.
         if not self._failed:
             super().data_received(data)
+
+    def handle_connect(self, event: Request) -> None:
+        if event.headers.get_all("Sec-WebSocket-Version") == [_VERSION]:
+            super().handle_connect(event)
+            return
+        # The library's answer does not tell which version it expects (RFC 6455, 4.4).
+        self.request = event
+        self.response = self.conn.reject(HTTPStatus.UPGRADE_REQUIRED, "Expected Sec-WebSocket-Version: 13.\n")
+        self.response.headers["Sec-WebSocket-Version"] = _VERSION
+        self.response.headers["Upgrade"] = "websocket"
+        self.handshake_initiated = self.handshake_complete = self.close_sent = True
+        self.conn.send_response(self.response)
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.transport.close()
+
+    def handle_cont(self, event: Frame) -> None:
+        if len(self.frames) >= MAX_FRAGMENTS:
+            self.conn.fail(1009, "too many fragments")
+            self.handle_parser_exception()
+        elif not self._failed:
+            super().handle_cont(event)
 
     def handle_parser_exception(self) -> None:
         self._failed = True
