@@ -40,5 +40,8 @@ def test_the_page_asks_for_a_key_streams_with_it_and_shows_it_nowhere(
     assert not page.read("document.getElementById('key-dialog').open"), "the tab keeps its key"
     assert key not in page.page.url
     assert key not in page.page.content()
+    # The browser's own note of the key that was wrong.
+    assert all("401" in problem for problem in page.problems)
+    page.problems.clear()
     assert key not in server.output
     assert "fvt1." not in server.output

@@ -18,6 +18,7 @@ from fastvideo.entrypoints.access.access_control import AccessControl
 from fastvideo.entrypoints.access.addresses import is_loopback
 from fastvideo.entrypoints.streaming.drain import drain
 from fastvideo.entrypoints.streaming.listening import bind, cannot_listen, greeting, open_to_all
+from fastvideo.entrypoints.streaming.request_log import hide_queries
 from fastvideo.entrypoints.streaming.server_state import ServerState
 from fastvideo.entrypoints.streaming.start_failure import StartFailure
 from fastvideo.entrypoints.streaming.websocket_protocol import MAX_OPENING_BYTES, StreamProtocol
@@ -102,6 +103,7 @@ def build_server(
         server_header=False,
         log_level=log_level,
     )
+    hide_queries()
     return StreamServer(config, app.state.server_state, greeting=greeting, ends_process=ends_process)
 
 

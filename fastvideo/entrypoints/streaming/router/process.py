@@ -15,6 +15,7 @@ from uvicorn.server import HANDLED_SIGNALS
 
 from fastvideo.api.errors import ConfigValidationError
 from fastvideo.entrypoints.streaming.listening import bind, cannot_listen, greeting
+from fastvideo.entrypoints.streaming.request_log import hide_queries
 from fastvideo.entrypoints.streaming.router.config import RouterConfig
 from fastvideo.entrypoints.streaming.router.relay_protocol import RelayProtocol
 from fastvideo.entrypoints.streaming.router.state import RouterState
@@ -88,6 +89,7 @@ def build_server(
         date_header=False,
         log_level=log_level,
     )
+    hide_queries()
     words = greeting("fastvideo router", listener)
     return RouterServer(config, app.state.router_state, words=words, reload=reload)
 
