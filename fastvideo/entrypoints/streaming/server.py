@@ -293,9 +293,14 @@ async def _reap(server: ServerState) -> None:
     """End sessions that have been idle for too long."""
     while True:
         await asyncio.sleep(REAP_INTERVAL_S)
-        for session_id in server.sessions.reap_timed_out(server.clock()):
-            if (runner := server.runners.get(session_id)) is not None:
-                runner.expire()
+        _expire(server)
+
+
+def _expire(server: ServerState) -> None:
+    # Apart, so that nothing of the last one is held until the next.
+    for session_id in server.sessions.reap_timed_out(server.clock()):
+        if (runner := server.runners.get(session_id)) is not None:
+            runner.expire()
 
 
 def run_server(serve_config: ServeConfig, *, generator: SegmentGenerator | None = None, live: bool = True) -> None:
