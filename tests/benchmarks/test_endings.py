@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
@@ -17,7 +18,8 @@ pytestmark = pytest.mark.timeout(170)
 async def test_sessions_of_every_ending_leave_nothing_behind(tmp_path: Path) -> None:
     found = await end_in_every_way(PLANS[Effort.QUICK], tmp_path)
     assert found.faults == []
-    assert {kind: grown(found, kind) for kind in KINDS if grown(found, kind) > 0} == {}, types_that_grew(found)
+    left = {kind: grown(found, kind) for kind in KINDS if grown(found, kind) > 0}
+    assert not left, f"{left}: {json.dumps(types_that_grew(found), indent=1)}"
     ended = {reason for after in found.after for reason in after["ended"]}
     assert ended >= {"client_left", "client_lost", "stop_requested", "segment_cap", "timeout", "invalid_init"}
     report = endings.report(found, Effort.QUICK)
