@@ -62,8 +62,8 @@ async def watch(url: str, segments: int, outcome: Outcome) -> None:
     async for event in client:
         if isinstance(event, Ltx2SegmentComplete) and event.timings is not None:
             timings = event.timings
-            outcome.queue_ms.append(timings["queue"])
-            outcome.segment_ms.append(sum(timings[name] for name in ("denoise", "decode", "encode")))
+            outcome.queue_ms.append(timings.queue)
+            outcome.segment_ms.append(sum(part or 0.0 for part in (timings.denoise, timings.decode, timings.encode)))
 
 
 async def run(effort: Effort) -> Outcome:
