@@ -18,12 +18,11 @@ from fastvideo.entrypoints.access.access_control import AccessControl
 from fastvideo.entrypoints.access.addresses import is_loopback
 from fastvideo.entrypoints.streaming.drain import drain
 from fastvideo.entrypoints.streaming.listening import bind, cannot_listen, greeting, open_to_all
-from fastvideo.entrypoints.streaming.request_log import hide_queries
 from fastvideo.entrypoints.streaming.server_state import ServerState
 from fastvideo.entrypoints.streaming.start_failure import StartFailure
-from fastvideo.entrypoints.streaming.websocket_protocol import MAX_OPENING_BYTES, StreamProtocol
+from fastvideo.entrypoints.streaming.transport import transport
 
-__all__ = ["MAX_OPENING_BYTES", "TEARDOWN_S", "StreamServer", "bind", "build_server", "serve"]
+__all__ = ["TEARDOWN_S", "StreamServer", "bind", "build_server", "serve"]
 
 logger = logging.getLogger(__name__)
 
@@ -88,22 +87,7 @@ def build_server(
     ends_process: bool = False,
 ) -> StreamServer:
     """The process around the app, with the transport settings that the stream needs; port 0 takes a free one."""
-    config = uvicorn.Config(
-        app,
-        host=host,
-        port=port,
-        ws=StreamProtocol,
-        ws_max_size=MAX_OPENING_BYTES,
-        # Coded media does not compress; deflating it costs most of a core.
-        ws_per_message_deflate=False,
-        # Who a client is, access control works out: only proxies that are named are believed.
-        proxy_headers=False,
-        lifespan="on",
-        timeout_graceful_shutdown=5,
-        server_header=False,
-        log_level=log_level,
-    )
-    hide_queries()
+    config = transport(app, host=host, port=port, log_level=log_level)
     return StreamServer(config, app.state.server_state, greeting=greeting, ends_process=ends_process)
 
 

@@ -21,7 +21,7 @@ from websockets.frames import Frame, Opcode
 
 from fastvideo.api.schema import GpuPoolConfig, PacingConfig, WarmupConfig
 from fastvideo.entrypoints.streaming import server as server_module
-from fastvideo.entrypoints.streaming import stream_server, websocket_protocol
+from fastvideo.entrypoints.streaming import transport, websocket_protocol
 from fastvideo.entrypoints.streaming.gpu_pool import InProcessGpuPool
 from fastvideo.entrypoints.streaming.server import build_app, build_server, run_server
 
@@ -271,7 +271,7 @@ async def test_the_documented_image_size_fits_through_the_socket(fakes) -> None:
 
 
 async def test_a_message_too_large_for_the_socket_gets_an_error_too(fakes, monkeypatch) -> None:
-    monkeypatch.setattr(stream_server, "MAX_OPENING_BYTES", 1 << 20)
+    monkeypatch.setattr(transport, "MAX_OPENING_BYTES", 1 << 20)
     async with serving(fakes.config(), fakes.StepGenerator()) as running, running.connect() as client:
         sending = asyncio.create_task(client.send("x" * (24 << 20)))
         got, code, _ = await rest(client)
