@@ -23,12 +23,12 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def greeting(title: str, listener: socket.socket) -> str:
-    """The line that tells where a server is, for a browser on this machine."""
+def greeting(title: str, listener: socket.socket, *, secure: bool = False) -> str:
+    """The line that tells where a server is, for a browser on this machine; ``secure``: with https."""
     host, port = listener.getsockname()[:2]
     here = _ANY_INTERFACE.get(host, host)
     shown = f"[{here}]" if ":" in here else here
-    return f"{title}: http://{shown}:{port}"
+    return f"{title}: {'https' if secure else 'http'}://{shown}:{port}"
 
 
 def open_to_all(host: str, port: int) -> str:

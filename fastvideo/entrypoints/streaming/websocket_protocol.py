@@ -108,7 +108,8 @@ class StreamProtocol(WebSocketsSansIOProtocol):
             self.loop.call_later(LINGER_S, self._let_go)
 
     def _let_go(self) -> None:
-        if self.transport.get_write_buffer_size():
+        # With TLS, a transport that is closing cannot be asked what is left.
+        if not self.disconnected and (self.transport.is_closing() or self.transport.get_write_buffer_size()):
             self.transport.abort()
 
 

@@ -12,6 +12,7 @@ from fastvideo.api.access_config import ApiKeyConfig
 from fastvideo.api.errors import ConfigValidationError
 from fastvideo.api.parser import load_raw_config, parse_config
 from fastvideo.entrypoints.access.networks import check_networks
+from fastvideo.entrypoints.streaming.router.tls import TlsFiles
 
 _STRICT: dict[str, Any] = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
 
@@ -55,6 +56,8 @@ class RouterConfig:
     what the replicas sign stream tokens with; it lets a session that a token opened go on elsewhere once that is over.
     ``resume_timeout_seconds``: how long a session whose replica was lost is tried elsewhere.
     ``drain_timeout_seconds``: how long sessions may go on when the router shuts down.
+    ``tls``: the certificate with which clients are served over https; None serves them over http.
+    ``replica_ca_file``: authorities, beside the system's, whose certificates replicas may have.
     """
 
     host: str = "0.0.0.0"  # noqa: S104  # the documented default
@@ -73,6 +76,8 @@ class RouterConfig:
     admin_keys: list[ApiKeyConfig] = field(default_factory=list)
     token_secret_env: str | None = None
     drain_timeout_seconds: float = 30.0
+    tls: TlsFiles | None = None
+    replica_ca_file: str | None = None
 
     def __post_init__(self) -> None:
         if not self.replicas:
@@ -165,6 +170,8 @@ class _RouterSection:
     admin_keys: list[ApiKeyConfig] = field(default_factory=list)
     token_secret_env: str | None = None
     drain_timeout_seconds: float = RouterConfig.drain_timeout_seconds
+    tls: TlsFiles | None = None
+    replica_ca_file: str | None = None
 
 
 @dataclass

@@ -14,7 +14,7 @@ import httpx
 
 from fastvideo.entrypoints.streaming.router.config import RouterConfig
 from fastvideo.entrypoints.streaming.router.registry import Replica, ReplicaRegistry
-from fastvideo.entrypoints.streaming.router.tls import tls_context
+from fastvideo.entrypoints.streaming.router.tls import replica_context
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +73,8 @@ async def run_health_check_loop(
     With an ``http_get`` of one's own, readiness is asked only with a ``readiness`` of one's own too. A config that
     changes is given as a callable.
     """
-    async with _checks(http_get, readiness) as (alive, ready):
+    first = config() if callable(config) else config
+    async with _checks(http_get, readiness, first.replica_ca_file) as (alive, ready):
         while not stop_event.is_set():
             now = config() if callable(config) else config
             checks = asyncio.gather(*(_check(registry, replica, now, alive, ready) for replica in registry.all()))
@@ -93,13 +94,13 @@ async def run_health_check_loop(
 
 @contextlib.asynccontextmanager
 async def _checks(
-    http_get: HttpProbe | None, readiness: ReadinessProbe | None
+    http_get: HttpProbe | None, readiness: ReadinessProbe | None, ca_file: str | None
 ) -> AsyncIterator[tuple[HttpProbe, ReadinessProbe | None]]:
     if http_get is not None:
         yield http_get, readiness
         return
     # Proxies of the environment are for the outside; replicas are asked as sessions reach them.
-    async with httpx.AsyncClient(verify=tls_context(), trust_env=False, follow_redirects=False) as client:
+    async with httpx.AsyncClient(verify=replica_context(ca_file), trust_env=False, follow_redirects=False) as client:
         checks = HttpChecks(client)
         yield checks.probe, readiness or checks.readiness
 

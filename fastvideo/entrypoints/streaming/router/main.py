@@ -37,7 +37,7 @@ def build_router_app(config: RouterConfig, *, registry: ReplicaRegistry | None =
         checks = asyncio.create_task(
             run_health_check_loop(router.registry, lambda: router.config, stop_event=stop), name="health checks"
         )
-        async with build_http_client() as client:
+        async with build_http_client(config.replica_ca_file) as client:
             app.state.http_proxy = HttpProxy(router, client)
             try:
                 yield

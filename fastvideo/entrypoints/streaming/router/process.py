@@ -6,6 +6,7 @@ import asyncio
 import logging
 import signal
 import socket
+import ssl
 from collections.abc import Callable
 from types import FrameType
 
@@ -15,11 +16,12 @@ from uvicorn.server import HANDLED_SIGNALS
 
 from fastvideo.api.errors import ConfigValidationError
 from fastvideo.entrypoints.streaming.listening import bind, cannot_listen, greeting
-from fastvideo.entrypoints.streaming.request_log import hide_queries
 from fastvideo.entrypoints.streaming.router.config import RouterConfig
 from fastvideo.entrypoints.streaming.router.relay_protocol import RelayProtocol
 from fastvideo.entrypoints.streaming.router.state import RouterState
-from fastvideo.entrypoints.streaming.websocket_protocol import MAX_OPENING_BYTES
+from fastvideo.entrypoints.streaming.router.tls import TlsFault, load_certificate, replica_context, serving_context
+from fastvideo.entrypoints.streaming.start_failure import StartFailure
+from fastvideo.entrypoints.streaming.transport import transport
 
 logger = logging.getLogger(__name__)
 
@@ -27,13 +29,20 @@ logger = logging.getLogger(__name__)
 class RouterServer(uvicorn.Server):
     """A uvicorn server that drains at SIGTERM and SIGINT, and reads its config again at SIGHUP.
 
-    A second SIGTERM or SIGINT ends the process at once.
+    A second SIGTERM or SIGINT ends the process at once. ``tls``: what it shows its clients a certificate with.
     """
 
     def __init__(
-        self, config: uvicorn.Config, router: RouterState, *, words: str, reload: Callable[[], RouterConfig] | None
+        self,
+        config: uvicorn.Config,
+        router: RouterState,
+        *,
+        words: str,
+        reload: Callable[[], RouterConfig] | None,
+        tls: ssl.SSLContext | None,
     ) -> None:
         super().__init__(config)
+        self._tls = tls
         self._router = router
         self._words = words
         self._reload = reload
@@ -62,8 +71,13 @@ class RouterServer(uvicorn.Server):
     async def _read_again(self, reload: Callable[[], RouterConfig]) -> None:
         try:
             config = await asyncio.to_thread(reload)
+            if self._tls is not None and config.tls is not None:
+                await asyncio.to_thread(serving_context, config.tls)
             self._router.reload(config)
-        except (ConfigValidationError, ValueError, OSError) as error:
+            if self._tls is not None and config.tls is not None:
+                # One that was renewed, before it runs out.
+                load_certificate(self._tls, config.tls)
+        except (ConfigValidationError, TlsFault, ValueError, OSError) as error:
             logger.error("the config was not taken over: %s", error)
             return
         logger.info("the config was read again: %d replicas", len(config.replicas))
@@ -72,32 +86,34 @@ class RouterServer(uvicorn.Server):
 def build_server(
     app: FastAPI, listener: socket.socket, *, reload: Callable[[], RouterConfig] | None = None, log_level: str = "info"
 ) -> RouterServer:
-    """The server around a router's app, on a socket that is bound; ``run(sockets=[listener])`` runs it."""
+    """The server around a router's app, on a socket that is bound; ``run(sockets=[listener])`` runs it.
+
+    Raises StartFailure when its certificate, or those of authorities, cannot be used.
+    """
     host, port = listener.getsockname()[:2]
-    config = uvicorn.Config(
+    router: RouterState = app.state.router_state
+    try:
+        tls = serving_context(router.config.tls) if router.config.tls is not None else None
+        replica_context(router.config.replica_ca_file)
+    except TlsFault as fault:
+        raise StartFailure(str(fault)) from fault
+    config = transport(
         app,
         host=host,
         port=port,
-        ws=RelayProtocol,
-        ws_max_size=MAX_OPENING_BYTES,
-        ws_per_message_deflate=False,
-        # Who a client is, the router works out itself: only proxies that are named are believed.
-        proxy_headers=False,
-        lifespan="on",
-        timeout_graceful_shutdown=5,
-        server_header=False,
+        protocol=RelayProtocol,
+        tls=tls,
         date_header=False,
         log_level=log_level,
     )
-    hide_queries()
-    words = greeting("fastvideo router", listener)
-    return RouterServer(config, app.state.router_state, words=words, reload=reload)
+    words = greeting("fastvideo router", listener, secure=tls is not None)
+    return RouterServer(config, router, words=words, reload=reload, tls=tls)
 
 
 def run_router(config: RouterConfig, *, reload: Callable[[], RouterConfig] | None = None) -> None:
     """Serve on ``config.host`` and ``config.port`` until SIGTERM or SIGINT. ``reload`` gives a new config at SIGHUP.
 
-    Prints one line with the address. Raises StartFailure when it cannot listen there.
+    Prints one line with the address. Raises StartFailure when it cannot listen there, or cannot use a certificate.
     """
     from fastvideo.entrypoints.streaming.router.main import build_router_app
 

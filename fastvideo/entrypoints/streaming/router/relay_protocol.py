@@ -24,8 +24,9 @@ class RelayProtocol(StreamProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        # Whatever the kernel does not take at once is waited for: the frames lie in a buffer that is needed again.
-        self.transport.set_write_buffer_limits(high=0)
+        # Whatever the kernel does not take at once is waited for: the frames lie in a buffer that is needed again. With
+        # TLS they are encrypted into another one at once, and a limit of 0 would be reached by a buffer that is empty.
+        self.transport.set_write_buffer_limits(high=1 if transport.get_extra_info("sslcontext") else 0)
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)

@@ -16,7 +16,7 @@ from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
 from fastvideo.entrypoints.streaming.router.frames import CLOSE, PING, Control, FrameError, FrameFollower, Message
-from fastvideo.entrypoints.streaming.router.tls import tls_context
+from fastvideo.entrypoints.streaming.router.tls import replica_context
 
 # More than any message that a server may send: a snapshot of 40 MB.
 MAX_MESSAGE_BYTES = 64 << 20
@@ -102,8 +102,12 @@ class ReplicaLink(asyncio.BufferedProtocol):
         subprotocols: Sequence[str] = (),
         timeout_s: float,
         max_message_bytes: int = MAX_MESSAGE_BYTES,
+        ca_file: str | None = None,
     ) -> ReplicaLink:
-        """Connect to ``target`` (path and query) at the replica's http(s) ``url``. Raises LinkFailed."""
+        """Connect to ``target`` (path and query) at the replica's http(s) ``url``. Raises LinkFailed.
+
+        ``ca_file``: see :func:`replica_context`.
+        """
         parts = urlsplit(url)
         secure = parts.scheme == "https"
         uri = parse_uri(f"{'wss' if secure else 'ws'}://{parts.netloc}/")
@@ -122,7 +126,7 @@ class ReplicaLink(asyncio.BufferedProtocol):
                     lambda: cls(protocol, request, max_message_bytes),
                     uri.host,
                     uri.port,
-                    ssl=tls_context() if secure else None,
+                    ssl=replica_context(ca_file) if secure else None,
                 )
                 await link._opened
         except TimeoutError:

@@ -131,6 +131,7 @@ class ReplicaSearch:
                 handshake.headers,
                 subprotocols=handshake.subprotocols,
                 timeout_s=self._router.config.connect_timeout_seconds,
+                ca_file=self._router.replica_ca_file,
             )
         except LinkFailed as failure:
             await self._note_failure(replica, failure)

@@ -39,9 +39,12 @@ class RouterState:
     draining: bool = False
     access: AccessControl = field(init=False)
     tokens: StreamTokens | None = field(init=False)
+    # Checks and requests keep their first one too.
+    replica_ca_file: str | None = field(init=False)
     _holders: dict[str, StreamPlace] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.replica_ca_file = self.config.replica_ca_file
         self._take_keys(self.config)
 
     def hold(self, token: str, place: StreamPlace) -> None:
@@ -59,7 +62,8 @@ class RouterState:
             del self._holders[place.token]
 
     def reload(self, config: RouterConfig) -> None:
-        """Take over a changed config: replicas, keys, checks and time-outs at once; host and port at the next start.
+        """Take over a changed config: replicas, keys, checks and time-outs at once; host, port, and whose certificates
+        are good, at the next start.
 
         Raises ConfigValidationError, and changes nothing then.
         """

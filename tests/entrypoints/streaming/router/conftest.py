@@ -7,6 +7,7 @@ import contextlib
 import http
 import json
 import socket
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
@@ -19,7 +20,7 @@ from websockets.http11 import Request, Response
 
 from fastvideo.entrypoints.streaming.router.config import ReplicaEndpoint, RouterConfig
 from fastvideo.entrypoints.streaming.router.main import build_router_app
-from fastvideo.entrypoints.streaming.router.process import build_server
+from fastvideo.entrypoints.streaming.router.process import RouterServer, build_server
 from fastvideo.entrypoints.streaming.router.state import RouterState
 
 INIT = json.dumps({"type": "session_init_v2"})
@@ -48,18 +49,20 @@ class FakeReplica:
         self.said: list[str | bytes] = []
         self.closes: list[tuple[int, str]] = []
         self.connections: list[ServerConnection] = []
+        self.tls: ssl.SSLContext | None = None
         self._server: Server | None = None
         self.port = 0
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'http' if self.tls is None else 'https'}://127.0.0.1:{self.port}"
 
     async def start(self) -> None:
         self._server = await serve(
             self._serve,
             "127.0.0.1",
             self.port,
+            ssl=self.tls,
             compression=None,
             max_size=None,
             ping_interval=None,
@@ -147,11 +150,13 @@ class FakeReplica:
 
 
 class Routed:
-    """A running router: its address, and its parts."""
+    """A running router: its address, its parts, and the server around them."""
 
-    def __init__(self, port: int, state: RouterState) -> None:
-        self.url = f"http://127.0.0.1:{port}"
-        self.stream = f"ws://127.0.0.1:{port}/v1/stream"
+    def __init__(self, port: int, state: RouterState, server: RouterServer) -> None:
+        self.server = server
+        secure = "s" if state.config.tls is not None else ""
+        self.url = f"http{secure}://127.0.0.1:{port}"
+        self.stream = f"ws{secure}://127.0.0.1:{port}/v1/stream"
         self.state = state
 
     @asynccontextmanager
@@ -264,7 +269,7 @@ def route() -> Route:
                 await until(lambda: server.started or task.done())
                 if wait:
                     await until(lambda: all(replica.is_healthy for replica in state.registry.all()))
-                yield Routed(listener.getsockname()[1], state)
+                yield Routed(listener.getsockname()[1], state, server)
             finally:
                 server.should_exit = True
                 await asyncio.wait_for(task, 30)
