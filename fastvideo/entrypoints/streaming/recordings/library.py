@@ -51,15 +51,24 @@ class Library:
         with self._changing:
             return self._infos.get(recording_id)
 
-    def newest(self, limit: int, after: str | None = None) -> tuple[list[RecordingInfo], bool]:
-        """At most so many, the newest first, from the one behind ``after`` on; and whether there are more."""
+    def newest(
+        self, limit: int, after: str | None = None, after_started_at_s: float | None = None
+    ) -> tuple[list[RecordingInfo], bool]:
+        """At most so many, the newest first, from the one behind ``after`` on; and whether there are more.
+
+        ``after_started_at_s``: when that one began, if it is another server's.
+        """
         with self._changing:
-            infos = sorted(self._infos.values(), key=lambda info: (info.started_at_s, info.id), reverse=True)
+            infos = sorted(self._infos.values(), key=_place, reverse=True)
             last = self._infos.get(after) if after is not None else None
-        if last is not None:
-            infos = [info for info in infos if (info.started_at_s, info.id) < (last.started_at_s, last.id)]
-        elif after is not None:
-            infos = []
+        if after is not None:
+            if last is not None:
+                behind = _place(last)
+            elif after_started_at_s is not None:
+                behind = (round(after_started_at_s, 3), after)
+            else:
+                return [], False
+            infos = [info for info in infos if _place(info) < behind]
         return infos[:limit], len(infos) > limit
 
     def put(self, info: RecordingInfo) -> None:
@@ -124,6 +133,11 @@ class Library:
                     self.remove(path.name)
                 else:
                     self.put(info)
+
+
+def _place(info: RecordingInfo) -> tuple[float, str]:
+    # As exact as what clients are told.
+    return round(info.started_at_s, 3), info.id
 
 
 def _locked(folder: Path) -> int:

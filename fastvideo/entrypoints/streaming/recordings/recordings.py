@@ -47,9 +47,11 @@ class Recordings:
         """What is known of a recording; None when there is none."""
         return self._library.get(recording_id)
 
-    def newest(self, limit: int, after: str | None = None) -> tuple[list[RecordingInfo], bool]:
-        """At most so many, the newest first, from the one behind ``after`` on; and whether there are more."""
-        return self._library.newest(limit, after)
+    def newest(
+        self, limit: int, after: str | None = None, after_started_at_s: float | None = None
+    ) -> tuple[list[RecordingInfo], bool]:
+        """As :meth:`Library.newest`."""
+        return self._library.newest(limit, after, after_started_at_s)
 
     def open_media(self, recording_id: str) -> OpenFile | None:
         """The MP4 as it is now, with an index of all that is whole; None when there is none. Blocking."""

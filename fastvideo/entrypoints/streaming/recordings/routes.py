@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
+from pydantic import AwareDatetime
 from starlette.responses import JSONResponse
 
 from fastvideo.entrypoints.access.access_control import AccessControl
@@ -16,6 +17,7 @@ from fastvideo.entrypoints.streaming.recordings.open_file import OpenFile
 from fastvideo.entrypoints.streaming.recordings.recording_info import is_recording_id
 from fastvideo.entrypoints.streaming.recordings.recordings import Recordings
 
+DEFAULT_LISTED = 50
 MAX_LISTED = 200
 # Each holds a descriptor for as long as its client reads.
 MAX_READERS = 128
@@ -31,7 +33,10 @@ def recording_routes(recordings: Recordings | None, listing: Literal["loopback",
 
     @router.get("")
     async def sessions(
-        request: Request, limit: Annotated[int, Query(ge=1, le=MAX_LISTED)] = 50, after: str | None = None
+        request: Request,
+        limit: Annotated[int, Query(ge=1, le=MAX_LISTED)] = DEFAULT_LISTED,
+        after: str | None = None,
+        after_started_at: AwareDatetime | None = None,
     ) -> Response:
         if recordings is None:
             return _not_offered()
@@ -42,7 +47,8 @@ def recording_routes(recordings: Recordings | None, listing: Literal["loopback",
             access.client(request)
         else:
             access.admin(request)
-        infos, more = recordings.newest(limit, after)
+        began_s = after_started_at.timestamp() if after_started_at is not None else None
+        infos, more = recordings.newest(limit, after, began_s)
         return JSONResponse({"sessions": [info.on_the_wire() for info in infos], "more": more})
 
     @router.get("/{recording_id}")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 from starlette.requests import Request
@@ -11,21 +13,23 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from fastvideo.entrypoints.streaming.router.forwarded import end_to_end, for_replica
 from fastvideo.entrypoints.streaming.router.registry import Replica
+from fastvideo.entrypoints.streaming.router.session_list import list_sessions
 from fastvideo.entrypoints.streaming.router.state import RouterState
-from fastvideo.entrypoints.streaming.router.tls import tls_context
+from fastvideo.entrypoints.streaming.router.tls import replica_context
 
 READ_TIMEOUT_S = 60.0
 _SESSION = re.compile(r"/v1/sessions/([A-Za-z0-9._-]{1,128})(?:/.*)?")
-# What replicas serve for viewers. Their health, status and metrics are for operators, who ask them directly.
+_LIST = "/v1/sessions"
 # The one thing that is asked for with a body, which may be empty and is not passed on.
 _TOKENS = "/v1/stream/tokens"
+# What replicas serve for viewers. Their health, status and metrics are for operators, who ask them directly.
 _PASSED = ("/v1/", "/js/", "/css/", "/assets/")
 
 
-def build_http_client() -> httpx.AsyncClient:
-    """A client for :class:`HttpProxy`; its maker closes it."""
+def build_http_client(ca_file: str | None = None) -> httpx.AsyncClient:
+    """A client for :class:`HttpProxy`; its maker closes it. Raises TlsFault when ``ca_file`` cannot be used."""
     limits = httpx.Limits(max_keepalive_connections=64)
-    return httpx.AsyncClient(verify=tls_context(), trust_env=False, follow_redirects=False, limits=limits)
+    return httpx.AsyncClient(verify=replica_context(ca_file), trust_env=False, follow_redirects=False, limits=limits)
 
 
 class HttpProxy:
@@ -46,6 +50,8 @@ class HttpProxy:
         allowed = {"GET", "HEAD", "OPTIONS"} | ({"DELETE"} if session else {"POST"} if path == _TOKENS else set())
         if request.method not in allowed:
             return self._counted(_error(405, "method_not_allowed", "This method is not passed on."))
+        if path == _LIST and request.method == "GET":
+            return self._counted(await self._list(request))
         tried: set[Replica] = set()
         unknown: Response | None = None
         while (replica := self._choose(session[1] if session else None, tried)) is not None:
@@ -70,6 +76,34 @@ class HttpProxy:
             return self._counted(unknown)
         return self._counted(_error(503, "no_healthy_replica", "No healthy replica is available."))
 
+    async def _list(self, request: Request) -> Response:
+        """Recordings of all replicas. Those that did not answer are named: nobody shall take a part for the whole."""
+
+        async def ask(replica: Replica, path: str, query: Mapping[str, str]) -> httpx.Response:
+            return await self._send(replica, request, path.encode(), urlencode(query).encode())
+
+        found = await list_sessions(
+            self._router.registry.all(),
+            request.query_params,
+            ask,
+            timeout_s=self._router.config.health_check_timeout_seconds,
+        )
+        answer = found.answer
+        if answer is None:
+            return _error(503, "no_healthy_replica", "No replica answered.")
+        if found.page is None:
+            return Response(answer.body, answer.status, answer.headers, media_type="application/json")
+        for recording_id, replica in found.homes.items():
+            if self._router.sticky.find("session", recording_id) is None:
+                self._router.sticky.remember("session", recording_id, replica.url)
+        listed: dict[str, Any] = {"sessions": [entry.all for entry in found.page.entries], "more": found.page.more}
+        if found.unanswered:
+            names = self._router.registry.all()
+            listed["unanswered"] = [
+                replica.endpoint.name or f"replica {names.index(replica) + 1}" for replica in found.unanswered
+            ]
+        return JSONResponse(listed, headers=answer.headers)
+
     def _choose(self, session_id: str | None, tried: set[Replica]) -> Replica | None:
         registry = self._router.registry
         address = self._router.sticky.find("session", session_id) if session_id is not None else None
@@ -78,7 +112,9 @@ class HttpProxy:
 
     async def _ask(self, replica: Replica, request: Request) -> httpx.Response:
         raw_path: bytes = request.scope.get("raw_path") or request.scope["path"].encode()
-        query: bytes = request.scope["query_string"]
+        return await self._send(replica, request, raw_path, request.scope["query_string"])
+
+    async def _send(self, replica: Replica, request: Request, raw_path: bytes, query: bytes) -> httpx.Response:
         config = self._router.config
         headers = for_replica(
             request.headers.items(),

@@ -89,6 +89,10 @@ def test_the_newest_come_first_page_by_page(shelf: Any, clip: Any) -> None:
             break
     assert pages == everything
     assert library.newest(2, "gone") == ([], False)
+    # One of another server, which began when the second of ours did, and is before or behind it by its id.
+    second = everything[1]
+    for other, rest in (("z", everything[1:]), ("", everything[2:])):
+        assert library.newest(9, other, second.started_at_s) == (rest, False)
     library.close()
 
 

@@ -303,6 +303,10 @@ async def test_only_clients_on_this_machine_may_list_and_other_sites_may_not_rem
     assert foreign.status_code == 403
     assert (await server.http.get("/v1/sessions?limit=0")).status_code == 422
     assert (await server.http.get("/v1/sessions?limit=1&after=unknown")).json() == {"sessions": [], "more": False}
+    for year, count in ((2000, 0), (2100, 1)):
+        elsewhere = {"after": "0" * 32, "after_started_at": f"{year}-01-01T00:00:00.000+00:00"}
+        assert len((await server.http.get("/v1/sessions", params=elsewhere)).json()["sessions"]) == count
+    assert (await server.http.get("/v1/sessions?after=x&after_started_at=2000-01-01T00:00:00")).status_code == 422
 
 
 async def test_readers_are_so_many_at_a_time_and_give_their_descriptors_back(
