@@ -104,7 +104,7 @@ class StreamClient:
         self._api_key = api_key
         self._open_timeout_s = open_timeout_s
         self._asked: list[ClientMessage] = []
-        self._unheard: dict[str, SegmentPromptSource] = {}
+        self._open_prompts: dict[str, SegmentPromptSource] = {}
         self._left = False
         self._comeback = Comeback(_FIRST_PAUSE_S, _LONGEST_PAUSE_S)
         self.resumed = 0
@@ -151,7 +151,7 @@ class StreamClient:
     async def send(self, message: ClientMessage) -> None:
         """Send any client message; raises StreamClosed."""
         if isinstance(message, SegmentPromptSource) and message.request_id is not None:
-            self._unheard[message.request_id] = message
+            self._open_prompts[message.request_id] = message
         while True:
             connection = self._connection
             try:
@@ -332,8 +332,9 @@ class StreamClient:
                 self._heard(event)
 
     def _heard(self, event: Event) -> None:
-        if isinstance(event, PromptStatus):
-            self._unheard.pop(event.request_id, None)
+        if isinstance(event, PromptStatus) and event.status != "pending":
+            # Until a segment uses it, it may be lost with its server.
+            self._open_prompts.pop(event.request_id, None)
         self._events.append(event)
         for watch in self._watchers:
             watch(event)
@@ -387,7 +388,7 @@ class StreamClient:
         if isinstance(answer, QueueStatus):
             self.resumed += 1
             self._comeback.back(asyncio.get_running_loop().time())
-            for again in (*self._unheard.values(), *self._asked):
+            for again in (*self._open_prompts.values(), *self._asked):
                 await connection.send(encode_client_message(again))
         else:
             async with asyncio.timeout(self._open_timeout_s):

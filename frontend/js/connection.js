@@ -53,8 +53,8 @@ export class Connection {
   /** @type {Extract<ServerMessage, {type: "error"}> | null} why the newest attempt was refused for now */
   #refusal = null;
   #timer = 0;
-  /** @type {Map<string, PromptMessage>} prompts that the server may not have heard */
-  #unheard = new Map();
+  /** @type {Map<string, PromptMessage>} prompts that may be lost with the server */
+  #unmade = new Map();
   /** @type {ClientMessage[]} said while the socket was being replaced */
   #held = [];
 
@@ -72,7 +72,7 @@ export class Connection {
 
   /** @param {ClientMessage} message dropped when the connection is over: its end is reported by `close` */
   send(message) {
-    if (message.type === "segment_prompt_source" && message.request_id) this.#unheard.set(message.request_id, message);
+    if (message.type === "segment_prompt_source" && message.request_id) this.#unmade.set(message.request_id, message);
     else if (this.#broken && !PASSING.includes(message.type)) this.#held.push(message);
     if (!this.#broken) this.#write(message);
   }
@@ -144,7 +144,8 @@ export class Connection {
     this.#started ||= message.type === "ltx2_stream_start";
     this.#over ||= message.type === "ltx2_stream_complete" || message.type === "session_timeout";
     this.#farewell = message.type === "error" ? message : null;
-    if (message.type === "prompt_status") this.#unheard.delete(message.request_id);
+    // Until a segment uses it, a prompt may be lost with its server.
+    if (message.type === "prompt_status" && message.status !== "pending") this.#unmade.delete(message.request_id);
     this.#events.message(message);
   }
 
@@ -163,7 +164,7 @@ export class Connection {
     this.#broken = false;
     this.#refusal = this.#farewell = null;
     this.#comeback.back(performance.now());
-    for (const said of [...this.#unheard.values(), ...this.#held.splice(0)]) this.#write(said);
+    for (const said of [...this.#unmade.values(), ...this.#held.splice(0)]) this.#write(said);
     this.#events.reconnecting(false);
   }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Literal
 
 from pydantic import ValidationError
@@ -49,7 +49,8 @@ class ClientCommands:
     """Turns frames into commands for the director. Nothing here waits for a generation.
 
     ``gate`` says what may be used, ``rewrites`` asks for other words, ``cancel_segment`` stops the running segment;
-    ``clock`` gives monotonic seconds.
+    ``clock`` gives monotonic seconds. ``heard_elsewhere``: ids of prompts that another server took, which their client
+    may send again.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class ClientCommands:
         rewrites: SeedRewrites,
         cancel_segment: Callable[[], None],
         clock: Callable[[], float],
+        heard_elsewhere: Iterable[str] = (),
     ) -> None:
         self._opening = opening
         self._director = opening.director
@@ -75,6 +77,7 @@ class ClientCommands:
         self._clock = clock
         self._prompts: deque[SegmentPromptSource] = deque(maxlen=_MOST_REPEATED)
         self._repeatable: list[SegmentPromptSource] = []
+        self._heard_elsewhere = set(heard_elsewhere)
 
     def resumed(self) -> None:
         """The client is back and may not know which of its prompts were heard: it may send those again."""
@@ -134,6 +137,10 @@ class ClientCommands:
             if message in self._repeatable:
                 # What became of it is told in the stream already.
                 self._repeatable.remove(message)
+                return
+            if message.request_id in self._heard_elsewhere:
+                self._heard_elsewhere.remove(message.request_id)
+                self._prompts.append(message)
                 return
             self._prompts.append(message)
         prompt = Prompt(

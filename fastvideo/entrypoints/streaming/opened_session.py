@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from fastvideo.entrypoints.streaming import endings
@@ -43,8 +43,10 @@ async def open_up(
     post: SessionPost,
     states: StateKeeper,
     cancel_segment: Callable[[], None],
+    heard_elsewhere: Iterable[str] = (),
 ) -> OpenedSession:
-    """Open ``session`` as the message says. Raises SessionOver when it cannot be used."""
+    """Open ``session`` as the message says; ``heard_elsewhere`` as for ClientCommands. Raises SessionOver when it cannot
+    be used."""
     try:
         opening = await open_session(
             message, server.serve_config, server.session_presets, server.pool.request_defaults, server.signatures
@@ -69,6 +71,7 @@ async def open_up(
             rewrites=rewrites,
             cancel_segment=cancel_segment,
             clock=server.clock,
+            heard_elsewhere=heard_elsewhere,
         ),
     )
 

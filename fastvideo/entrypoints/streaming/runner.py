@@ -300,6 +300,7 @@ class SessionRunner:
                 case Wait() as wait:
                     if wait.blocked is not None:
                         await self._post.put(GenerationBlocked(reason=wait.blocked))
+                    await maker.keep_wishes()
                     await self._wait_for_change(wait.until_s)
 
     async def _open(self) -> tuple[OpenedSession, SegmentMaker]:
@@ -312,6 +313,7 @@ class SessionRunner:
             post=self._post,
             states=self._keeping.states,
             cancel_segment=self._cancel_segment,
+            heard_elsewhere=() if returned is None else returned.record.prompts_heard,
         )
         maker = self._maker = SegmentMaker(
             opened,
@@ -333,7 +335,9 @@ class SessionRunner:
 
     async def _go_on_from(self, returned: Returned, opened: OpenedSession) -> None:
         record, session = returned.record, self._session
-        opened.opening.director.restore(record.director)
+        director = opened.opening.director
+        director.restore(record.director)
+        director.viewer.begin_at(float(record.cursor.end_s * 1000))
         session.segment_idx = record.segment_idx
         session.enhancement_enabled = record.enhancement_enabled
         await self._keeping.take_over(record.state)

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from fastvideo.api.errors import FastVideoError, GenerationCancelled
 from fastvideo.entrypoints.streaming import endings
 from fastvideo.entrypoints.streaming.client_commands import tell_prompt
-from fastvideo.entrypoints.streaming.director import Prompt, Start
+from fastvideo.entrypoints.streaming.director import DirectorRecord, Prompt, Start
 from fastvideo.entrypoints.streaming.endings import SessionOver
 from fastvideo.entrypoints.streaming.error_messages import error_message
 from fastvideo.entrypoints.streaming.opened_session import OpenedSession
@@ -59,6 +59,7 @@ class SegmentMaker:
         self._token_digest = token_digest
         self._owner = owner
         self._seen = seen
+        self._kept: tuple[DirectorRecord, bool] | None = None
         self.cursor = cursor
         self.segment: SegmentRun | None = None
 
@@ -119,6 +120,7 @@ class SegmentMaker:
         if self._opening.image is not None and session.segment_idx == 0:
             # It is not stored, and without it the segment would be another one.
             return
+        self._kept = director, enhancement_enabled = self._wishes()
         await self._keeping.record(
             SessionRecord(
                 token_digest=self._token_digest,
@@ -126,12 +128,20 @@ class SegmentMaker:
                 segment_idx=session.segment_idx,
                 cursor=self.cursor,
                 opening=self._opening.message,
-                enhancement_enabled=session.enhancement_enabled,
-                director=self._opening.director.record(),
+                enhancement_enabled=enhancement_enabled,
+                director=director,
                 state=session.continuation_state,
                 owner=self._owner,
             )
         )
+
+    async def keep_wishes(self) -> None:
+        """The same, if the client wishes something else by now: a pause, say, may last for long."""
+        if self._kept != self._wishes():
+            await self.keep_record()
+
+    def _wishes(self) -> tuple[DirectorRecord, bool]:
+        return self._opening.director.record(), self._session.enhancement_enabled
 
     async def _job(self, start: Start, prompt: Prompt) -> SegmentJob:
         await self.keep_record()

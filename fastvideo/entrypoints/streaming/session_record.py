@@ -47,6 +47,13 @@ class SessionRecord:
     state: ContinuationState | None
     owner: str | None = None
 
+    @property
+    def prompts_heard(self) -> list[str]:
+        """Ids of requests that its segments are, or will be, made from."""
+        known = self.director
+        prompts = [*known.pending, *([known.running] if known.running is not None else [])]
+        return [prompt.request_id for prompt in prompts if prompt.request_id is not None]
+
 
 @dataclass(frozen=True, slots=True)
 class Returned:

@@ -19,6 +19,10 @@ class ViewerClock:
         self._end_ms = 0.0
         self._reports = False
 
+    def begin_at(self, position_ms: float) -> None:
+        """Before anything else: what lies before came from elsewhere, and the viewer is taken to be at its end."""
+        self._position_ms = self._end_ms = position_ms
+
     @property
     def reports(self) -> bool:
         """Whether the player tells where it is."""

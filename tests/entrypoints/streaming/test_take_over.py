@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fastvideo.api.schema import ResumeConfig, StoresConfig
+from fastvideo.api.schema import PacingConfig, ResumeConfig, StoresConfig
 from fastvideo.entrypoints.streaming.session_record import load_record, record_id
 from fastvideo.media.movie_fragment import last_sequence, read_fragments
 
@@ -102,6 +102,11 @@ def stored(one: Any, session_id: str) -> Any:
     return record
 
 
+def pending_of(one: Any, session_id: str) -> Any:
+    record = load_record(one.server.session_store, session_id)
+    return record.director.pending if record is not None else []
+
+
 async def test_a_server_whose_session_went_elsewhere_ends_its_copy_and_keeps_off_the_state(
     stage: Any, shared: dict[str, Any], fakes: Any
 ) -> None:
@@ -154,6 +159,68 @@ async def test_only_the_token_opens_what_is_stored(stage: Any, shared: dict[str,
 
 def holds(folder: str, secret: bytes) -> bool:
     return any(secret in path.read_bytes() for path in Path(folder).rglob("*") if path.is_file())
+
+
+async def test_what_was_seen_elsewhere_is_no_lead_of_a_session_that_goes_on_by_itself(
+    stage: Any, shared: dict[str, Any], fakes: Any
+) -> None:
+    settings = shared | {"pacing": PacingConfig(lead_seconds=0.0)}
+    here, there = stage(**settings), stage(**settings)
+    client = here.open(auto_extension_enabled=True)
+    session_id = (await client.hears("queue_status"))["session_id"]
+    client.say("segment_prompt_source", prompt="p0")
+    await client.hears("ltx2_segment_complete")
+    # A slow machine may make one more here.
+    await fakes.until(lambda: stored(here, session_id).segment_idx >= 1)
+    await crash(here, client)
+    again = there.take_over(client)
+    made = await again.hears("media_segment_complete")
+    # It would wait for as long as all that took to play.
+    viewer = there.server.runners[session_id]._opened.opening.director.viewer
+    assert viewer.ahead_ms(there.server.clock()) <= made["duration_ms"]
+
+
+async def test_prompts_that_another_server_took_are_made_once(
+    stage: Any, shared: dict[str, Any], fakes: Any, uncut: list[bytes]
+) -> None:
+    here, there = stage(**shared), stage(**shared)
+    client = here.open()
+    session_id = (await client.hears("queue_status"))["session_id"]
+    here.generator.hold()
+    client.say("segment_prompt_source", prompt="p0", request_id="0")
+    await client.hears("ltx2_segment_start")
+    client.say("segment_prompt_source", prompt="p1", request_id="1")
+    await client.hears("prompt_status", 3)
+    # Nobody has written down the second one yet: what the client was told of it is worth nothing now.
+    assert [prompt.text for prompt in stored(here, session_id).director.pending] == []
+    await crash(here, client)
+    again = there.take_over(client)
+    for number in range(3):
+        again.say("segment_prompt_source", prompt=f"p{number}", request_id=str(number))
+    await fakes.until(lambda: again.closed)
+    assert fragments_of(again) == uncut
+    assert [request.prompt for request in there.generator.requests] == ["p0", "p1", "p2"]
+
+
+async def test_what_a_client_wishes_between_segments_is_known_elsewhere(
+    stage: Any, shared: dict[str, Any], fakes: Any
+) -> None:
+    here, there = stage(**shared), stage(**shared)
+    client = here.open()
+    session_id = (await client.hears("queue_status"))["session_id"]
+    client.say("generation_paused_updated", paused=True)
+    client.say("segment_prompt_source", prompt="p0", request_id="0")
+    await fakes.until(lambda: len(pending_of(here, session_id)) == 1)
+    await crash(here, client)
+    again = there.take_over(client)
+    again.say("segment_prompt_source", prompt="p0", request_id="0")
+    again.say("ping", id="later")
+    await again.hears("pong")
+    assert again.of("ltx2_segment_start") == []
+    again.say("generation_paused_updated", paused=False)
+    again.say("session_stop")
+    await fakes.until(lambda: again.closed)
+    assert len(there.generator.requests) <= 1
 
 
 async def test_a_place_beyond_what_is_stored_is_refused(stage: Any, shared: dict[str, Any], fakes: Any) -> None:

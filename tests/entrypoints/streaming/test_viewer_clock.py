@@ -26,6 +26,17 @@ def test_a_viewer_without_media_waits_and_goes_on_when_there_is_some() -> None:
     assert clock.ahead_ms(5.25) == 250.0
 
 
+def test_media_from_elsewhere_is_no_lead() -> None:
+    clock = ViewerClock()
+    clock.begin_at(60_000.0)
+    assert clock.ahead_ms(5.0) == 0
+    assert clock.dry_ms(5.0) == 0
+    clock.sent(62_000.0, 10.0)
+    assert clock.ahead_ms(10.5) == 1500.0
+    clock.reported(59_000.0, 11.0)
+    assert clock.ahead_ms(11.0) == 3000.0
+
+
 def test_what_the_player_reports_replaces_the_wall_clock() -> None:
     clock = ViewerClock()
     clock.sent(8000.0, 0.0)

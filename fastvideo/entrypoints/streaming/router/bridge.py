@@ -13,7 +13,7 @@ from starlette.websockets import WebSocket
 from fastvideo.entrypoints.streaming.router.client_leg import ClientGone, ClientLeg
 from fastvideo.entrypoints.streaming.router.failover import MAX_VAIN_ATTEMPTS, Failover
 from fastvideo.entrypoints.streaming.router.frames import TEXT, Message
-from fastvideo.entrypoints.streaming.router.place import StreamPlace, UnheardPrompts
+from fastvideo.entrypoints.streaming.router.place import OpenPrompts, StreamPlace
 from fastvideo.entrypoints.streaming.router.refusals import (
     BRIDGE_FAULT,
     DRAINING,
@@ -49,7 +49,7 @@ class Bridge:
         self._search = ReplicaSearch(router, Handshake.of(websocket, router.config.trusted_proxies))
         self._at: Attachment | None = None
         self._place = StreamPlace()
-        self._prompts = UnheardPrompts()
+        self._prompts = OpenPrompts()
         self._seam = Seam()
         self._parting: str | None = None
         self._passed = 0
@@ -224,8 +224,8 @@ class Bridge:
         if note.resume_token is not None:
             self._router.hold(note.resume_token, self._place)
             self._router.sticky.remember("token", note.resume_token, self._at.replica.url)
-        if note.request_id is not None:
-            self._prompts.heard(note.request_id)
+        if note.request_id is not None and note.status != "pending":
+            self._prompts.settled(note.request_id)
 
     async def _pump(self, link: ReplicaLink) -> None:
         while True:

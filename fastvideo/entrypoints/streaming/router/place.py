@@ -1,4 +1,4 @@
-"""Where a client stands in its session's stream, and what it said that may not have been heard."""
+"""Where a client stands in its session's stream, and what it said that may be lost with the replica."""
 
 from __future__ import annotations
 
@@ -51,8 +51,10 @@ class StreamPlace:
         )
 
 
-class UnheardPrompts:
-    """Prompts with a ``request_id`` that no ``prompt_status`` has answered; a server that gets one twice hears one."""
+class OpenPrompts:
+    """Prompts with a ``request_id`` of which no ``prompt_status`` says that they are used or refused: until then they
+    may be lost with their server. A server that gets one twice hears one.
+    """
 
     def __init__(self) -> None:
         self._frames: OrderedDict[str, str] = OrderedDict()
@@ -65,10 +67,10 @@ class UnheardPrompts:
             while len(self._frames) > MAX_PROMPTS:
                 self._frames.popitem(last=False)
 
-    def heard(self, request_id: str) -> None:
-        """A prompt was answered."""
+    def settled(self, request_id: str) -> None:
+        """A segment uses a prompt, or it was refused."""
         self._frames.pop(request_id, None)
 
     def frames(self) -> list[str]:
-        """Those that may not have been heard, in order."""
+        """Those that may be lost, in order."""
         return list(self._frames.values())

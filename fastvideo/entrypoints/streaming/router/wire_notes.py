@@ -30,6 +30,7 @@ class ServerNote(msgspec.Struct):
     code: str | None = None
     reason: str | None = None
     request_id: str | None = None
+    status: str | None = None
     segment_idx: int | None = None
     retryable: bool = False
 

@@ -258,7 +258,7 @@ async def test_a_replica_that_breaks_every_connection_is_given_up(parts, replica
     assert len(sessions.resumptions) == 3
 
 
-async def test_prompts_that_were_not_answered_are_said_again_and_others_are_not(parts, replicas, route):
+async def test_prompts_are_said_again_until_they_are_used_or_refused(parts, replicas, route):
     (a,) = await replicas("a")
     heard = []
     cut = asyncio.Event()
@@ -277,8 +277,9 @@ async def test_prompts_that_were_not_answered_are_said_again_and_others_are_not(
         async for frame in connection:
             message = json.loads(frame)
             heard.append((opening["type"], message["request_id"]))
-            if message["request_id"] == "one":
-                await replica.say(connection, "prompt_status", request_id="one", status="pending")
+            if opening["type"] == "session_init_v2" and message["request_id"] != "three":
+                status = {"one": "applied", "two": "pending"}[message["request_id"]]
+                await replica.say(connection, "prompt_status", request_id=message["request_id"], status=status)
             elif opening["type"] == "session_init_v2" and message["request_id"] == "three":
                 await cut.wait()
                 connection.transport.abort()
@@ -291,7 +292,7 @@ async def test_prompts_that_were_not_answered_are_said_again_and_others_are_not(
         await parts.heard(client)
         for name in ("one", "two", "three"):
             await client.send(json.dumps({"type": "segment_prompt_source", "prompt": "p", "request_id": name}))
-        assert (await parts.heard(client))["request_id"] == "one"
+        assert [(await parts.heard(client))["status"] for _ in range(2)] == ["applied", "pending"]
         cut.set()
         assert (await parts.last_words(client))[1:] == (1000, "done")
     assert heard == [

@@ -6,7 +6,7 @@ import pytest
 from websockets.frames import Frame, Opcode
 
 from fastvideo.entrypoints.streaming.router.frames import FrameFollower
-from fastvideo.entrypoints.streaming.router.place import MAX_PROMPTS, StreamPlace, UnheardPrompts
+from fastvideo.entrypoints.streaming.router.place import MAX_PROMPTS, OpenPrompts, StreamPlace
 from fastvideo.entrypoints.streaming.router.wire_notes import ResumeOpening
 from fastvideo.media.boxes import box
 from fastvideo.media.movie_fragment import Sample, TrackRun, write_fragment
@@ -57,12 +57,12 @@ def prompt(request_id, kind="segment_prompt_source"):
     return json.dumps({"type": kind, "prompt": "p", "request_id": request_id})
 
 
-def test_prompts_are_unheard_until_they_are_answered():
-    prompts = UnheardPrompts()
+def test_prompts_are_open_until_they_are_used_or_refused():
+    prompts = OpenPrompts()
     for name in "abc":
         prompts.said(prompt(name))
-    prompts.heard("b")
-    prompts.heard("unknown")
+    prompts.settled("b")
+    prompts.settled("unknown")
     assert prompts.frames() == [prompt("a"), prompt("c")]
 
 
@@ -71,13 +71,13 @@ def test_prompts_are_unheard_until_they_are_answered():
     [b"\x00", '{"type": "segment_prompt_source", "prompt": "x"}', prompt("a", "ping"), '"request_id"', "\ud800"],
 )
 def test_what_is_no_prompt_with_an_id_is_not_kept(frame):
-    prompts = UnheardPrompts()
+    prompts = OpenPrompts()
     prompts.said(frame)
     assert prompts.frames() == []
 
 
 def test_as_many_prompts_are_kept_as_a_server_knows_again():
-    prompts = UnheardPrompts()
+    prompts = OpenPrompts()
     for index in range(MAX_PROMPTS + 3):
         prompts.said(prompt(str(index)))
     assert prompts.frames()[0] == prompt("3")
