@@ -1,4 +1,4 @@
-"""A real redis-server of one's own, on a free port of loopback, that keeps nothing on a disk."""
+"""A real redis-server of one's own, on a free port of loopback."""
 
 from __future__ import annotations
 
@@ -16,15 +16,19 @@ _POLL_S = 0.01
 
 
 class RedisServer:
-    """Runs from ``with`` to its end, and between :meth:`start` and :meth:`stop`; always on the same ``port``."""
+    """Runs from ``with`` to its end, and between :meth:`start` and :meth:`stop`; always on the same ``port``.
 
-    def __init__(self) -> None:
+    ``keeps``: what it was told is there again when it starts again; else it starts empty.
+    """
+
+    def __init__(self, *, keeps: bool = False) -> None:
         program = shutil.which("redis-server")
         if program is None:
             raise RuntimeError(
                 "found no redis-server; scripts/test installs it, or use your system's package 'redis-server'"
             )
         self._program = program
+        self._append_only = "yes" if keeps else "no"
         self._folder = tempfile.TemporaryDirectory(prefix="fastvideo-redis-")
         self._process: subprocess.Popen[bytes] | None = None
         self.port = 0
@@ -35,7 +39,7 @@ class RedisServer:
         return f"redis://127.0.0.1:{self.port}/0"
 
     def start(self) -> None:
-        """Start it, empty, and wait until it answers. Raises RuntimeError when it does not."""
+        """Start it, and wait until it answers. Raises RuntimeError when it does not."""
         for _ in range(5):
             # Between finding a port and using it somebody else may take it.
             port = self.port or _free_port()
@@ -48,7 +52,7 @@ class RedisServer:
         raise RuntimeError(f"redis-server did not start: {log[-2000:]}")
 
     def stop(self) -> None:
-        """End it at once, with everything in it, as when its machine fails."""
+        """End it at once, as when it is killed."""
         process, self._process = self._process, None
         if process is not None:
             process.kill()
@@ -69,7 +73,7 @@ class RedisServer:
             return subprocess.Popen(
                 [
                     *(self._program, "--port", str(port), "--bind", "127.0.0.1", "--dir", self._folder.name),
-                    *("--save", "", "--appendonly", "no", "--daemonize", "no"),
+                    *("--save", "", "--appendonly", self._append_only, "--daemonize", "no"),
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -10,28 +10,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import re
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import AsyncIterator
-from pathlib import Path
 
-import httpx
 import uvloop
 from websockets.asyncio.client import ClientConnection, connect
 
 from benchmarks.replay import ReplayLoad
 from benchmarks.report import Effort, Figure, Report, main
-from benchmarks.server_process import ROOT, START_TIMEOUT_S, ServerProcess, module_server
+from benchmarks.router_process import routing
+from benchmarks.server_process import ServerProcess, module_server
 
 LATENCY_GOAL_MS = 0.1
 # At least three quarters of the throughput.
 TIME_GOAL = 1 / 0.75
 _MIB = 1 << 20
 _OPENING_MIB = {Effort.QUICK: 1, Effort.NORMAL: 48, Effort.LONG: 48}
-_POLL_S = 0.05
 _SIDES = ("direct", "routed")
 # Round trips and rounds, fragments of a round on each connection, and connections.
 _EFFORTS = {Effort.QUICK: (20, 1, 10, 2), Effort.NORMAL: (4000, 8, 400, 4), Effort.LONG: (20_000, 30, 800, 4)}
@@ -45,7 +41,10 @@ def measure(effort: Effort) -> Report:
 async def _measure(effort: Effort) -> Report:
     trips, rounds, fragments, connections = _EFFORTS[effort]
     fragment_bytes = len(ReplayLoad(sessions=1).fragment())
-    async with module_server("benchmarks.bulk_server") as server, _router(server) as router:
+    async with (
+        module_server("benchmarks.bulk_server") as server,
+        routing([f"http://127.0.0.1:{server.port}"]) as router,
+    ):
         targets = {"direct": server, "routed": router}
         first = await _round_trips(targets, trips)
         times_s: dict[str, list[float]] = {side: [] for side in _SIDES}
@@ -91,44 +90,6 @@ async def _measure(effort: Effort) -> Report:
     ]
     details = {"times_s": times_s, "openings_s": openings_s, "round_bytes": round_bytes, "round_trips": trips}
     return Report("router", effort, figures, against="the same server without a router", details=details)
-
-
-@contextlib.asynccontextmanager
-async def _router(server: ServerProcess) -> AsyncIterator[ServerProcess]:
-    """``fastvideo router-serve`` before one replica, once it takes sessions."""
-    with tempfile.TemporaryDirectory() as folder:
-        config = Path(folder, "router.yaml")
-        _write_config(config, server.port)
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "fastvideo.entrypoints.cli.main", "router-serve", "--config", str(config)),
-            cwd=ROOT,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-        )
-        assert process.stdout is not None
-        reading: asyncio.Task[bytes] | None = None
-        try:
-            greeting = (await asyncio.wait_for(process.stdout.readline(), START_TIMEOUT_S)).decode()
-            address = re.search(r"http://[\w.]+:(\d+)", greeting)
-            if address is None:
-                raise RuntimeError("the router did not start")
-            # Requests are logged there, and a full pipe would hold it up.
-            reading = asyncio.create_task(process.stdout.read())
-            async with httpx.AsyncClient(base_url=address[0]) as http, asyncio.timeout(START_TIMEOUT_S):
-                while (await http.get("/readyz")).status_code != 200:  # noqa: ASYNC110  # another process
-                    await asyncio.sleep(_POLL_S)
-            yield ServerProcess(process, int(address[1]))
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                process.terminate()
-            await process.wait()
-            if reading is not None:
-                await reading
-
-
-def _write_config(path: Path, port: int) -> None:
-    replicas = f"[{{url: 'http://127.0.0.1:{port}'}}]"
-    path.write_text(f"router: {{host: 127.0.0.1, port: 0, drain_timeout_seconds: 0.1, replicas: {replicas}}}\n")
 
 
 async def _open(target: ServerProcess) -> ClientConnection:

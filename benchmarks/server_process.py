@@ -16,7 +16,7 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import IO, Any
 
 import httpx
 import psutil
@@ -47,9 +47,13 @@ class ServerProcess:
         """End it at once, with SIGKILL."""
         self._process.kill()
 
-    async def ended(self) -> None:
-        """Wait for its end."""
-        await self._process.wait()
+    def drain(self) -> None:
+        """Tell it to end, with SIGTERM."""
+        self._process.terminate()
+
+    async def ended(self) -> int:
+        """Wait for its end: its exit code."""
+        return await self._process.wait()
 
     async def ready(self) -> None:
         """Wait until it has a worker."""
@@ -113,13 +117,21 @@ async def module_server(
 
 @contextlib.asynccontextmanager
 async def fastvideo_serve(
-    config: Path, overrides: Sequence[str] = (), *, environment: dict[str, str] | None = None
+    config: Path,
+    overrides: Sequence[str] = (),
+    *,
+    port: int = 0,
+    environment: dict[str, str] | None = None,
+    log_file: Path | None = None,
 ) -> AsyncIterator[tuple[ServerProcess, float]]:
-    """``fastvideo serve`` with a config file, and the seconds until it was ready (``/readyz`` answered 200)."""
-    port = free_port()
+    """``fastvideo serve`` with a config file, and the seconds until it was ready (``/readyz`` answered 200).
+
+    ``log_file``: what it prints is added to this file.
+    """
+    port = port or free_port()
     command = [str(Path(sys.executable).parent / "fastvideo"), "serve", "--config", str(config)]
     command += ["--server.host", "127.0.0.1", "--server.port", str(port), *overrides]
-    with tempfile.TemporaryFile() as log:
+    with _log(log_file) as log:
         started_s = time.monotonic()
         process = await asyncio.create_subprocess_exec(
             *command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, env=environment
@@ -133,6 +145,10 @@ async def fastvideo_serve(
             yield ServerProcess(process, port), time.monotonic() - started_s
         finally:
             await _stop(process)
+
+
+def _log(path: Path | None) -> IO[bytes]:
+    return tempfile.TemporaryFile() if path is None else path.open("a+b")
 
 
 async def _ready(process: asyncio.subprocess.Process, port: int) -> None:

@@ -45,8 +45,10 @@ async def open_up(
     cancel_segment: Callable[[], None],
     heard_elsewhere: Iterable[str] = (),
 ) -> OpenedSession:
-    """Open ``session`` as the message says; ``heard_elsewhere`` as for ClientCommands. Raises SessionOver when it cannot
-    be used."""
+    """Open ``session`` as the message says; ``heard_elsewhere`` as for ClientCommands.
+
+    Raises SessionOver when it cannot be used.
+    """
     try:
         opening = await open_session(
             message, server.serve_config, server.session_presets, server.pool.request_defaults, server.signatures
