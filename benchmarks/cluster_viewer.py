@@ -13,7 +13,7 @@ from fastvideo.client.stream_protocol import InitSegment, MediaFragment
 from fastvideo.entrypoints.streaming.protocol import SegmentPromptSource, SessionInitV2
 from fastvideo.entrypoints.streaming.viewer_clock import ViewerClock
 
-_PROMPT_EVERY_S = (2.0, 6.0)
+_PROMPT_EVERY_S = (3.0, 9.0)
 _OPENING = SessionInitV2(curated_prompts=["a red kite over the sea"], auto_extension_enabled=True)
 
 
@@ -85,6 +85,12 @@ class Viewer:
     def next_after(self, moment_s: float) -> float | None:
         """Seconds from then to the next fragment."""
         return next((at_s - moment_s for at_s in self.arrivals_s if at_s > moment_s), None)
+
+    def made_in_a_second(self) -> float:
+        """Seconds of media that came in a second, over the whole session."""
+        if len(self.arrivals_s) < 2:
+            return 0.0
+        return self.check.media_s / (self.arrivals_s[-1] - self.arrivals_s[0])
 
     def latest_s(self, since_s: float, until_s: float) -> float:
         """The longest time without a fragment that ends between these moments, without what the servers wait for on
