@@ -148,7 +148,7 @@ class InProcessGpuPool(GpuPool):
             raise RuntimeError(f"session {session_id} has no worker; acquire one first")
         if session_id in self._turns:
             raise RuntimeError(f"session {session_id} has a segment running already")
-        turn = Turn(work, SegmentChannel(asyncio.get_running_loop()), cancel)
+        turn = Turn(work, SegmentChannel(asyncio.get_running_loop()), cancel, clock=self._clock)
         self._worker.submit(turn)
         self._turns[session_id] = turn
         self._room.started(session_id)

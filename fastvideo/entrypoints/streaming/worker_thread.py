@@ -22,16 +22,23 @@ T = TypeVar("T")
 
 
 class Turn(Generic[T]):
-    """Work that makes events, once, on the worker's thread; ``channel`` carries them to whoever waits."""
+    """Work that makes events, once, on the worker's thread; ``channel`` carries them to whoever waits. ``clock`` gives
+    monotonic seconds."""
 
     def __init__(
-        self, work: Callable[[], Generator[T, None, None]], channel: SegmentChannel[T], cancel: CancellationToken
+        self,
+        work: Callable[[], Generator[T, None, None]],
+        channel: SegmentChannel[T],
+        cancel: CancellationToken,
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.channel = channel
         self.cancel = cancel
         self.busy_s: float | None = None
         self._work = work
-        self._queued_s = time.monotonic()
+        self._clock = clock
+        self._queued_s = clock()
 
     def abandon(self) -> None:
         """Nobody wants the rest: a turn that waits is skipped, one that runs ends at its next step."""
@@ -40,14 +47,14 @@ class Turn(Generic[T]):
 
     def execute(self) -> None:
         """Do the work; every error ends in the channel. ``busy_s`` is set when the work was done whole."""
-        started_s = time.monotonic()
+        started_s = self._clock()
         error: BaseException | None = None
         try:
             self.cancel.raise_if_cancelled()
             with contextlib.closing(self._work()) as events:
                 for event in events:
                     self._put(event, (started_s - self._queued_s) * 1000.0)
-            self.busy_s = time.monotonic() - started_s
+            self.busy_s = self._clock() - started_s
         except (ReaderGone, FastVideoError) as expected:
             error = expected
         except BaseException as unexpected:

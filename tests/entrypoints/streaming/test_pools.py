@@ -323,21 +323,21 @@ async def test_one_session_cannot_run_two_segments_at_once(pool_of, fakes) -> No
 
 
 async def test_the_time_in_the_queue_is_measured(pool_of, fakes) -> None:
-    generator = fakes.StepGenerator()
+    generator, now = fakes.StepGenerator(), [0.0]
     generator.hold()
-    async with pool_of(generator, places=2) as pool:
+    async with pool_of(generator, places=2, clock=lambda: now[0]) as pool:
         await pool.acquire("a")
         await pool.acquire("b")
         first = asyncio.create_task(consume(pool, "a", fakes.job("a")))
         await asyncio.to_thread(generator.reached.acquire)
         second = asyncio.create_task(consume(pool, "b", fakes.job("b")))
         await fakes.until(lambda: pool.turns_waiting == 1)
-        await asyncio.sleep(0.05)
+        now[0] = 1.5
         generator.free()
         await first
         started = (await second)[0]
         assert isinstance(started, SegmentStarted)
-        assert started.queue_ms >= 50
+        assert started.queue_ms == 1500.0
 
 
 async def test_the_pool_tells_the_truth_about_itself(pool_of, fakes) -> None:
