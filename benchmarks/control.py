@@ -23,7 +23,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from benchmarks.clip import TINY, Size, clip_file
 from benchmarks.replay import ReplayLoad
 from benchmarks.report import Effort, Figure, Report, main
-from benchmarks.server_process import module_server
+from benchmarks.server_process import ServerProcess, module_server
 from fastvideo.entrypoints.streaming.protocol import Ping, SessionInitV2, encode_client_message
 
 RATIO_GOAL = 3.0
@@ -52,6 +52,14 @@ class Viewer:
         self._answered: asyncio.Future[float] | None = None
         self.media_bytes = 0
         self.streaming = asyncio.Event()
+
+    async def streams(self) -> None:
+        """Wait until media has come. Raises RuntimeError when the server ended the session instead."""
+        streaming = asyncio.create_task(self.streaming.wait())
+        await asyncio.wait({streaming, self._reader}, return_when=asyncio.FIRST_COMPLETED)
+        streaming.cancel()
+        if not self.streaming.is_set():
+            raise RuntimeError("the server closed a session before it had sent media")
 
     async def round_trip_s(self, number: int) -> float:
         """Send a ping and wait for its answer."""
@@ -154,15 +162,25 @@ def _opening() -> str:
 async def _viewers(sessions: int, first: str, *server_arguments: str) -> AsyncIterator[list[Viewer]]:
     """Viewers of a server, once media has come to each of them."""
     async with module_server(*server_arguments) as server, contextlib.AsyncExitStack() as stack:
-        viewers = []
-        for _ in range(sessions):
-            connection = await connect(server.stream_url, compression=None, max_size=None)
-            viewers.append(await stack.enter_async_context(Viewer(connection)))
-            await connection.send(first)
-        async with asyncio.timeout(_MEDIA_TIMEOUT_S):
-            for viewer in viewers:
-                await viewer.streaming.wait()
-        yield viewers
+        yield await start_viewers(server, sessions, first, stack)
+
+
+async def start_viewers(
+    server: ServerProcess, sessions: int, first: str, stack: contextlib.AsyncExitStack
+) -> list[Viewer]:
+    """Viewers that all sent ``first`` at once, when media has come to each; they leave with ``stack``.
+
+    Raises TimeoutError when it does not come, and RuntimeError when the server ended a session.
+    """
+    viewers = []
+    for _ in range(sessions):
+        connection = await connect(server.stream_url, compression=None, max_size=None)
+        viewers.append(await stack.enter_async_context(Viewer(connection)))
+        await connection.send(first)
+    async with asyncio.timeout(_MEDIA_TIMEOUT_S):
+        for viewer in viewers:
+            await viewer.streams()
+    return viewers
 
 
 async def _round_trips(viewers: list[Viewer], phase_s: float) -> list[float]:

@@ -23,7 +23,7 @@ import psutil
 from websockets.asyncio.client import ClientConnection, connect
 
 from benchmarks.clip import FPS, SIZES, TINY, Size, clip_file, sound
-from benchmarks.control import Viewer
+from benchmarks.control import start_viewers
 from benchmarks.ready_generator import TRAILING_FRAMES
 from benchmarks.replay import ReplayLoad
 from benchmarks.report import Effort, Figure, Report, main
@@ -125,11 +125,8 @@ async def _streaming_kib(load: ReplayLoad, watch_s: float, *, grace_s: float) ->
     async with module_server("benchmarks.stream_server", *arguments) as server:
         before_bytes = await _with_idle(server, load.sessions, ours=True, keep=0)
         async with contextlib.AsyncExitStack() as stack:
-            for _ in range(load.sessions):
-                connection = await connect(server.stream_url, compression=None, max_size=None)
-                viewer = await stack.enter_async_context(Viewer(connection))
-                await connection.send(_opening(streams=True))
-                await viewer.streaming.wait()
+            # All at once: one after the other, each would wait for a turn among ever more of them.
+            await start_viewers(server, load.sessions, _opening(streams=True), stack)
             samples = []
             ends_s = time.monotonic() + watch_s
             while time.monotonic() < ends_s:
