@@ -15,7 +15,7 @@ from collections.abc import AsyncGenerator, Callable, Generator
 from typing import Any, TypeVar
 
 from fastvideo.api.cancellation import CancellationToken
-from fastvideo.api.errors import FastVideoError, GenerationFailed
+from fastvideo.api.errors import FastVideoError, GenerationCancelled, GenerationFailed
 from fastvideo.api.schema import GenerationRequest, GpuPoolConfig
 from fastvideo.entrypoints.streaming.admission import Admission
 from fastvideo.entrypoints.streaming.pool_base import (
@@ -113,6 +113,8 @@ class InProcessGpuPool(GpuPool):
     async def release(self, session_id: str) -> None:
         turn = self._turns.pop(session_id, None)
         if turn is not None:
+            # Whoever still reads does not wait for the generator to heed it.
+            turn.channel.end(GenerationCancelled("the segment was cancelled"))
             turn.abandon()
         self._room.leave(session_id)
 
@@ -159,7 +161,7 @@ class InProcessGpuPool(GpuPool):
             turn.abandon()
             if self._turns.get(session_id) is turn:
                 del self._turns[session_id]
-            self._room.finished(session_id, turn.busy_s)
+                self._room.finished(session_id, turn.busy_s)
 
     # --- life
 

@@ -147,7 +147,9 @@ class SubprocessGpuPool(GpuPool):
     async def release(self, session_id: str) -> None:
         turn = self._turns.get(session_id)
         if turn is not None:
-            self._abandon(turn)
+            self._cancel(turn)
+            # Whoever still reads waits neither for the worker to heed that, nor for one that dies meanwhile.
+            turn.end(_cancelled())
             del self._turns[session_id]
         self._homes.pop(session_id, None)
         self._room.leave(session_id)
@@ -233,7 +235,7 @@ class SubprocessGpuPool(GpuPool):
             self._abandon(turn)
             if self._turns.get(session_id) is turn:
                 del self._turns[session_id]
-            self._room.finished(session_id, turn.busy_s)
+                self._room.finished(session_id, turn.busy_s)
 
     def _ask(self, turn: WorkerTurn, *, first: bool = False) -> None:
         self._queue.ask(turn.session_id, home=self._homes.get(turn.session_id), first=first)
@@ -271,11 +273,11 @@ class SubprocessGpuPool(GpuPool):
         return self._turns.get(turn.session_id) is turn and turn.session_id in self._queue
 
     def _do_again(self, turn: WorkerTurn) -> None:
-        if turn.abandoned or turn.ended:
+        if turn.ended:
             return
         if turn.whole:
             turn.end()
-        elif turn.cancelled:
+        elif turn.cancelled or turn.abandoned:
             turn.end(_cancelled())
         elif turn.taken > 1 or turn.begun > _MOST_BEGINNINGS:
             # A worker that was dead already when it got the job does not count, or not for ever.

@@ -272,6 +272,22 @@ async def test_a_session_that_leaves_frees_the_worker_within_one_step(pool_of, f
         assert isinstance((await waiting)[-1], SegmentDone)
 
 
+async def test_releasing_a_session_ends_the_segment_that_somebody_still_reads(pool_of, fakes) -> None:
+    generator = fakes.StepGenerator()
+    generator.hold()
+    async with pool_of(generator) as pool:
+        await pool.acquire("a")
+        reading = asyncio.create_task(consume(pool, "a", fakes.job(num_inference_steps=50)))
+        await asyncio.to_thread(generator.reached.acquire)
+        await pool.release("a")
+        # The generator is in the middle of a step, and has heeded nothing yet.
+        with pytest.raises(GenerationCancelled):
+            await asyncio.wait_for(reading, 5)
+        await fakes.until(lambda: generator.token.cancelled)
+        generator.free()
+        await fakes.until(lambda: generator.trace == [("cancelled", "a prompt")])
+
+
 async def test_a_cancelled_turn_that_has_not_begun_never_begins(pool_of, fakes) -> None:
     generator = fakes.StepGenerator()
     generator.hold()
