@@ -62,7 +62,7 @@ async def watch(url: str, segments: int, outcome: Outcome) -> None:
     async for event in client:
         if isinstance(event, Ltx2SegmentComplete) and event.timings is not None:
             timings = event.timings
-            outcome.queue_ms.append(timings.queue)
+            outcome.queue_ms.append(timings.queue or 0.0)
             outcome.segment_ms.append(sum(part or 0.0 for part in (timings.denoise, timings.decode, timings.encode)))
 
 
@@ -117,8 +117,8 @@ def measure(effort: Effort) -> Report:
             "turns that a stream's segment waited, median",
             round(statistics.median(waited), 2),
             "turns",
-            float(others),
-            f"a fair worker has {others} others to serve; {len(waited)} segments of {turn_ms:.0f} ms",
+            others + 1.0,
+            f"a fair worker has {others} others to serve, and itself; {len(waited)} segments of {turn_ms:.0f} ms",
         ),
         Figure("turns that a stream's segment waited, longest", round(waited[-1], 2), "turns"),
         Figure(
