@@ -1,0 +1,127 @@
+"""Keys and tokens through a router, which asks for none itself and lets nobody in that a server would not."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+import websockets
+
+from fastvideo.api.access_config import ApiKeyConfig, AuthConfig
+from fastvideo.api.schema import (
+    GenerationRequest,
+    GeneratorConfig,
+    SamplingConfig,
+    ServeConfig,
+    ServerConfig,
+    StreamingConfig,
+    WarmupConfig,
+)
+from fastvideo.entrypoints.access.api_keys import key_digest
+from fastvideo.entrypoints.access.stream_tokens import StreamTokens
+from fastvideo.entrypoints.streaming.mock_generator import MockGenerator
+from fastvideo.entrypoints.streaming.router.config import ReplicaEndpoint
+from fastvideo.entrypoints.streaming.router.search import Handshake
+from fastvideo.entrypoints.streaming.server import build_app, build_server
+
+KEY, ADMIN_KEY = "fv_viewer", "fv_operator"
+BEARER = {"Authorization": f"Bearer {KEY}"}
+INIT = '{"type": "session_init_v2"}'
+SECRET_VARIABLE = "ROUTED_STREAM_SECRET"
+
+
+@pytest.fixture(autouse=True)
+def shared_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(SECRET_VARIABLE, "s" * 40)
+
+
+@contextlib.asynccontextmanager
+async def served(parts: Any) -> AsyncIterator[tuple[int, Any]]:
+    """A server that asks for keys: its port and its app."""
+    sampling = SamplingConfig(width=64, height=64, num_frames=24, fps=8, num_inference_steps=1)
+    auth = AuthConfig(keys=[ApiKeyConfig("viewer", key_digest(KEY))], token_secret_env=SECRET_VARIABLE)
+    config = ServeConfig(
+        generator=GeneratorConfig(model_path="mock:"),
+        server=ServerConfig(auth=auth),
+        default_request=GenerationRequest(sampling=sampling),
+        streaming=StreamingConfig(warmup=WarmupConfig(enabled=False), encoder="libx264"),
+    )
+    app = build_app(config, MockGenerator())
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = build_server(app, host="127.0.0.1", port=0, log_level="warning")
+        task = asyncio.create_task(server.serve(sockets=[listener]))
+        try:
+            await parts.until(lambda: server.started or task.done())
+            yield listener.getsockname()[1], app
+        finally:
+            server.should_exit = True
+            await asyncio.wait_for(task, 30)
+
+
+async def hears(client: websockets.ClientConnection, kind: str) -> dict[str, Any]:
+    async with asyncio.timeout(60):
+        while True:
+            frame = await client.recv()
+            if isinstance(frame, str) and (message := json.loads(frame))["type"] == kind:
+                return message
+
+
+async def test_strangers_are_refused_before_they_are_accepted_and_keys_and_tokens_pass(parts, route) -> None:
+    async with served(parts) as (port, _), route(ReplicaEndpoint(f"http://127.0.0.1:{port}")) as router:
+        wrong = {"Authorization": "Bearer fv_wrong"}
+        foreign = {"additional_headers": BEARER, "origin": "https://evil.example"}
+        for options, status in (({}, 401), ({"additional_headers": wrong}, 401), (foreign, 403)):
+            with pytest.raises(websockets.InvalidStatus) as refused:
+                async with router.client(**options):
+                    pass
+            assert refused.value.response.status_code == status
+        async with router.client(additional_headers=BEARER) as client:
+            await hears(client, "ltx2_stream_start")
+        base = router.stream.replace("ws://", "http://").removesuffix("/v1/stream")
+        async with httpx.AsyncClient(base_url=base, trust_env=False) as http:
+            assert (await http.post("/v1/stream/tokens")).status_code == 401
+            answer = await http.post("/v1/stream/tokens", headers=BEARER)
+            assert answer.headers["cache-control"] == "no-store"
+        async with router.client(subprotocols=answer.json()["subprotocols"], origin=base) as page:
+            assert page.subprotocol == "fastvideo.v1"
+            await hears(page, "ltx2_stream_start")
+
+
+def test_a_token_is_renewed_by_who_knows_the_secret_and_whatever_else_is_shown_stays_as_it_is() -> None:
+    tokens, foreign = StreamTokens(b"s" * 40, 60.0), StreamTokens(b"t" * 40, 60.0)
+    old, strange = (made.issue("viewer", key_digest(KEY), 1000.0) for made in (tokens, foreign))
+    handshake = Handshake(
+        "/v1/stream",
+        [("Authorization", f"Bearer {old}"), ("Cookie", old)],
+        ["fastvideo.v1", f"fastvideo.token.{old}", f"fastvideo.token.{strange}"],
+    )
+    assert handshake.renewed(None) is handshake
+    renewed = handshake.renewed(tokens)
+    for token in (
+        renewed.headers[0][1].removeprefix("Bearer "),
+        renewed.subprotocols[1].removeprefix("fastvideo.token."),
+    ):
+        assert tokens.read(token, time.time()).is_of(key_digest(KEY))
+    assert renewed.headers[1] == ("Cookie", old)
+    assert (renewed.subprotocols[0], renewed.subprotocols[2]) == ("fastvideo.v1", f"fastvideo.token.{strange}")
+    key = Handshake("/v1/stream", [("Authorization", f"Bearer {KEY}")], [])
+    assert key.renewed(tokens) == key
+
+
+async def test_the_routers_metrics_open_with_its_admin_key_from_elsewhere(parts, replicas, route) -> None:
+    (a,) = await replicas("a")
+    admin_keys = [ApiKeyConfig("operator", key_digest(ADMIN_KEY))]
+    async with route(a, admin_keys=admin_keys) as router:
+        base = router.stream.replace("ws://", "http://").removesuffix("/v1/stream")
+        async with httpx.AsyncClient(base_url=base, trust_env=False) as http:
+            elsewhere = {"X-Forwarded-For": "192.0.2.1"}
+            assert (await http.get("/metrics", headers={**elsewhere, **BEARER})).status_code == 401
+            opened = await http.get("/metrics", headers={**elsewhere, "Authorization": f"Bearer {ADMIN_KEY}"})
+    assert opened.status_code == 200
