@@ -94,6 +94,22 @@ test("a browser that says it lacks what is there is made to look once more, wher
   assert.deepEqual(see({ now_ms: 2250, position_s: 6.2, ahead_s: 0.9, ready: false }), { act: "jump", to_s: 6.2 });
 });
 
+test("a browser that wants more than is left makes a stall of it while more comes, and plays the rest when nothing does", () => {
+  const unready = { position_s: 6, ahead_s: 0.3, ready: false };
+  const { watch, see } = playing();
+  see({ now_ms: 1000, ...unready });
+  assert.deepEqual(see({ now_ms: 1301, ...unready }), { act: "hold" });
+  assert.deepEqual([watch.state, watch.counts.stalls], ["stalled", 1]);
+  const hole = playing();
+  hole.see({ now_ms: 1000, ...unready, next_s: 7 });
+  assert.deepEqual(hole.see({ now_ms: 1301, ...unready, next_s: 7 }), { act: "jump", to_s: 7 });
+  const last = playing();
+  last.see({ now_ms: 1000, ...unready, expecting: false });
+  assert.deepEqual(last.see({ now_ms: 1301, ...unready, expecting: false }), { act: "jump", to_s: 6 });
+  assert.deepEqual(last.see({ now_ms: 2000, ...unready, expecting: false }), { act: "none" });
+  assert.deepEqual(last.see({ now_ms: 4001, ...unready, expecting: false }), { act: "jump", to_s: 6.05 });
+});
+
 test("idle stays idle when the next segment is asked for, and plays when it is there", () => {
   const { watch, see } = playing();
   see({ position_s: 5, ahead_s: 0, waiting: true, expecting: false });

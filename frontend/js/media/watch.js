@@ -81,18 +81,27 @@ export class PlaybackWatch {
     // The stream only ever goes forward: a hole with media behind it will never be filled.
     if (dry && look.next_s !== null) return this.#jump(look.next_s, look);
     if (dry || (look.ahead_s <= HOLD_S && look.next_s === null && !look.final)) {
-      if (look.expecting) this.#stalls += 1;
-      else this.#idles += 1;
-      this.#enter(look.expecting ? "stalled" : "idle", look);
-      return { act: "hold" };
+      return this.#rest(look);
     }
-    if (look.ahead_s < START_BUFFER_S) return { act: "none" };
-    if (this.#stoodFor(look) > FROZEN_MS) return this.#jump(look.position_s + PUSH_S, look);
-    if (!look.ready && this.#stoodFor(look) > UNREADY_MS && this.#renewed_s !== look.position_s) {
-      this.#renewed_s = look.position_s;
-      return { act: "jump", to_s: look.position_s };
+    const little = look.ahead_s < START_BUFFER_S;
+    if (!look.ready && this.#stoodFor(look) > UNREADY_MS) {
+      if (little && look.next_s !== null) return this.#jump(look.next_s, look);
+      if (little && look.expecting) return this.#rest(look);
+      if (this.#renewed_s !== look.position_s) {
+        this.#renewed_s = look.position_s;
+        return { act: "jump", to_s: look.position_s };
+      }
     }
-    return { act: "none" };
+    const stands = !little || !look.ready;
+    return stands && this.#stoodFor(look) > FROZEN_MS ? this.#jump(look.position_s + PUSH_S, look) : { act: "none" };
+  }
+
+  /** @param {Look} look @returns {Decision} */
+  #rest(look) {
+    if (look.expecting) this.#stalls += 1;
+    else this.#idles += 1;
+    this.#enter(look.expecting ? "stalled" : "idle", look);
+    return { act: "hold" };
   }
 
   /** @param {Look} look @returns {Decision} */
