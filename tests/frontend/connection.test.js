@@ -116,12 +116,13 @@ test("before anything arrived the place is the number of messages", () => {
   assert.equal(second.sent[0].frames_after, 2);
 });
 
-test("what was said meanwhile, and prompts that were perhaps not heard, are said again", () => {
+test("what was said meanwhile, and prompts that no segment uses yet, are said again", () => {
   const { connection, socket } = connected();
   const prompt = (id) => ({ type: "segment_prompt_source", prompt: id, request_id: id });
-  connection.send(prompt("heard"));
-  connection.send(prompt("unheard"));
-  socket.says({ type: "prompt_status", request_id: "heard", status: "pending" });
+  for (const id of ["used", "refused", "pending", "unheard"]) connection.send(prompt(id));
+  socket.says({ type: "prompt_status", request_id: "used", status: "applied" });
+  socket.says({ type: "prompt_status", request_id: "refused", status: "rejected" });
+  socket.says({ type: "prompt_status", request_id: "pending", status: "pending" });
   socket.ends(1006);
   connection.send(prompt("later"));
   connection.send({ type: "generation_paused_updated", paused: true });
@@ -129,7 +130,8 @@ test("what was said meanwhile, and prompts that were perhaps not heard, are said
   const second = next();
   second.opens();
   second.says(HELLO);
-  assert.deepEqual(second.sent.slice(1), [prompt("unheard"), prompt("later"), { type: "generation_paused_updated", paused: true }]);
+  const again = [prompt("pending"), prompt("unheard"), prompt("later")];
+  assert.deepEqual(second.sent.slice(1), [...again, { type: "generation_paused_updated", paused: true }]);
 });
 
 test("a proper close is the end, and so is a loss before the server told how to come back", () => {
