@@ -123,7 +123,7 @@ def _video_vae(components: LTX2Components) -> nn.Module:
     )
     # The rest is small, and takes the decoder's type and place.
     like = components.video_vae.decoder.conv_in.conv.weight
-    vae.to(device=like.device, dtype=like.dtype)
+    nn.Module.to(vae, device=like.device, dtype=like.dtype)
     state = renamed("video_vae", components.video_vae.state_dict())
     decoder = {name: tensor for name, tensor in state.items() if name.startswith("decoder.")}
     load(vae.decoder, {name.removeprefix("decoder."): tensor for name, tensor in decoder.items()})

@@ -7,7 +7,7 @@ import json
 import os
 import platform
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -52,11 +52,12 @@ class Report:
     details: dict[str, Any] = field(default_factory=dict)
     machine: dict[str, Any] = field(default_factory=lambda: describe_machine())
 
-    def write(self, path: Path | None = None) -> Path:
-        """Write the report as JSON to ``path``, or as ``<benchmark>.json`` among the results."""
+    def write(self, path: Path | None = None, headline: Mapping[str, float] | None = None) -> Path:
+        """Write the report as JSON to ``path``, or as ``<benchmark>.json`` among the results, with the keys of
+        ``headline`` in front."""
         path = RESULTS / f"{self.benchmark}.json" if path is None else path
         path.parent.mkdir(parents=True, exist_ok=True)
-        content = asdict(self)
+        content = {**(headline or {}), **asdict(self)}
         for row, figure in zip(content["figures"], self.figures, strict=True):
             row["met"] = figure.met
         path.write_text(json.dumps(content, indent=2) + "\n", "utf-8")
@@ -67,7 +68,8 @@ class Report:
         """The report in a file that :meth:`write` wrote."""
         content: Mapping[str, Any] = json.loads(path.read_text("utf-8"))
         figures = [Figure(**{k: v for k, v in row.items() if k != "met"}) for row in content["figures"]]
-        return cls(**{**content, "effort": Effort(content["effort"]), "figures": figures})
+        known = {spec.name: content[spec.name] for spec in fields(cls)}
+        return cls(**{**known, "effort": Effort(content["effort"]), "figures": figures})
 
 
 def describe_machine() -> dict[str, Any]:

@@ -70,6 +70,7 @@ class EngineConfig(StrictConfig):
     enable_stage_verification: bool = True
     use_fsdp_inference: bool = False
     disable_autocast: bool = False
+    onednn_linears: bool = True
     quantization: QuantizationConfig | None = None
 
 

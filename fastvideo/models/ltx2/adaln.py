@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fastvideo.models.ltx2.linear import Linear
+
 TIMESTEP_CHANNELS = 256
 
 
@@ -27,8 +29,11 @@ class Timesteps(NamedTuple):
 
     @classmethod
     def per_token(cls, timesteps: Tensor) -> Timesteps:
-        """From timesteps [B, N]. Timestep 0 is always among the values, so that a clip without kept tokens has the
-        same shapes, and thereby the same compiled graph, as one with them."""
+        """From timesteps [B, N], or [B, 1] where one holds for all tokens. Given for each token, timestep 0 is always
+        among the values, so that a clip without kept tokens has the same shapes, and thereby the same compiled graph,
+        as one with them."""
+        if timesteps.shape[1] == 1:
+            return cls.per_sample(timesteps[:, 0])
         flat = torch.cat([timesteps.new_zeros(1), timesteps.flatten()]).float()
         values, place = torch.unique(flat, return_inverse=True)
         return cls(values, place[1:].view(timesteps.shape))
@@ -58,7 +63,12 @@ class Modulation(NamedTuple):
 
 def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
     """x * (1 + scale) + shift."""
-    return x * (1 + scale) + shift
+    return torch.addcmul(shift, x, 1 + scale)
+
+
+def gated(x: Tensor, gate: Tensor, update: Tensor) -> Tensor:
+    """x + gate * update."""
+    return torch.addcmul(x, gate, update)
 
 
 def timestep_channels(timesteps: Tensor) -> Tensor:
@@ -79,7 +89,7 @@ class AdaLayerNormSingle(nn.Module):
         super().__init__()
         self.count = count
         self.emb = _TimestepEmbedding(dim)
-        self.linear = nn.Linear(dim, count * dim)
+        self.linear = Linear(dim, count * dim)
 
     def forward(self, timesteps: Timesteps, multiplier: float) -> tuple[Modulation, Tensor]:
         """Rows of ``timesteps`` times ``multiplier``, and the embedding [U, dim] before the projection to rows."""
@@ -101,8 +111,8 @@ class _TimestepEmbedding(nn.Module):
 class _TimestepMlp(nn.Module):
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.linear_1 = nn.Linear(TIMESTEP_CHANNELS, dim)
-        self.linear_2 = nn.Linear(dim, dim)
+        self.linear_1 = Linear(TIMESTEP_CHANNELS, dim)
+        self.linear_2 = Linear(dim, dim)
 
     def forward(self, channels: Tensor) -> Tensor:
         out: Tensor = self.linear_2(F.silu(self.linear_1(channels.to(self.linear_1.weight.dtype))))

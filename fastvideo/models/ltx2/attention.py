@@ -6,12 +6,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fastvideo.models.ltx2.cpu_arithmetic import runs_on_cpu_as_is
+from fastvideo.models.ltx2.linear import Linear
 from fastvideo.models.ltx2.rope import RopeTable, RopeType, rotate
 
 
-def rms_norm(x: Tensor, eps: float) -> Tensor:
-    """x / sqrt(mean(x^2) + eps) over the last axis, without a weight."""
-    return F.rms_norm(x, (x.shape[-1],), eps=eps)
+def rms_norm(x: Tensor, eps: float, weight: Tensor | None = None) -> Tensor:
+    """x / sqrt(mean(x^2) + eps) over the last axis, times ``weight`` where there is one."""
+    if not runs_on_cpu_as_is(x):
+        return F.rms_norm(x, (x.shape[-1],), weight, eps)
+    # PyTorch has no kernel of its own for this on a CPU: it writes the squares to memory before it sums them up.
+    gain = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_().div_(x.shape[-1]).add_(eps).rsqrt_()
+    normed: Tensor = x * gain
+    return normed if weight is None else normed.mul_(weight)
 
 
 class Attention(nn.Module):
@@ -37,13 +44,14 @@ class Attention(nn.Module):
         context_dim = dim if context_dim is None else context_dim
         self.heads = heads
         self.rope_type: RopeType = rope_type
-        self.to_q = nn.Linear(dim, inner_dim)
-        self.to_k = nn.Linear(context_dim, inner_dim)
-        self.to_v = nn.Linear(context_dim, inner_dim)
+        self._eps = eps
+        self.to_q = Linear(dim, inner_dim)
+        self.to_k = Linear(context_dim, inner_dim)
+        self.to_v = Linear(context_dim, inner_dim)
         self.q_norm = nn.RMSNorm(inner_dim, eps=eps)
         self.k_norm = nn.RMSNorm(inner_dim, eps=eps)
-        self.to_gate_logits = nn.Linear(dim, heads) if gated else None
-        self.to_out = nn.Sequential(nn.Linear(inner_dim, dim))  # a sequence of one: checkpoints name it "to_out.0"
+        self.to_gate_logits = Linear(dim, heads) if gated else None
+        self.to_out = nn.Sequential(Linear(inner_dim, dim))  # a sequence of one: checkpoints name it "to_out.0"
 
     def forward(
         self,
@@ -63,8 +71,8 @@ class Attention(nn.Module):
         if values_only:
             mixed = v
         else:
-            q = self._heads(self.q_norm(self.to_q(x)))
-            k = self._heads(self.k_norm(self.to_k(source)))
+            q = self._heads(rms_norm(self.to_q(x), self._eps, self.q_norm.weight))
+            k = self._heads(rms_norm(self.to_k(source), self._eps, self.k_norm.weight))
             if rope is not None:
                 q = rotate(q, rope, self.rope_type)
                 k = rotate(k, rope if context_rope is None else context_rope, self.rope_type)
@@ -85,7 +93,7 @@ class FeedForward(nn.Module):
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.net = nn.Sequential(_GeluProjection(dim, 4 * dim), nn.Identity(), nn.Linear(4 * dim, dim))
+        self.net = nn.Sequential(_GeluProjection(dim, 4 * dim), nn.Identity(), Linear(4 * dim, dim))
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.net(x)
@@ -95,7 +103,7 @@ class FeedForward(nn.Module):
 class _GeluProjection(nn.Module):
     def __init__(self, dim: int, out_dim: int) -> None:
         super().__init__()
-        self.proj = nn.Linear(dim, out_dim)
+        self.proj = Linear(dim, out_dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.gelu(self.proj(x), approximate="tanh")
+        return self.proj.with_gelu(x)

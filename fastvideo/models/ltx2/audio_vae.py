@@ -176,7 +176,9 @@ class _Upsample(nn.Module):
         return out[:, :, 1:]
 
 
-class _ResBlock(nn.Module):
+class AudioResBlock(nn.Module):
+    """Two convolutions, each after norm and SiLU, and a way past them."""
+
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
         self.conv1 = _CausalConv(in_channels, out_channels)
@@ -193,8 +195,8 @@ class _ResBlock(nn.Module):
 class _Middle(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.block_1 = _ResBlock(channels, channels)
-        self.block_2 = _ResBlock(channels, channels)
+        self.block_1 = AudioResBlock(channels, channels)
+        self.block_2 = AudioResBlock(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.block_2(self.block_1(x))
@@ -280,7 +282,7 @@ class _Decoder(nn.Module):
 
 
 def _res_blocks(in_channels: int, out_channels: int, count: int) -> nn.ModuleList:
-    return nn.ModuleList(_ResBlock(out_channels if index else in_channels, out_channels) for index in range(count))
+    return nn.ModuleList(AudioResBlock(out_channels if index else in_channels, out_channels) for index in range(count))
 
 
 def _norm_silu(x: Tensor) -> Tensor:

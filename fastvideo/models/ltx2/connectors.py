@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from fastvideo.api.errors import CheckpointError
 from fastvideo.models.ltx2.attention import Attention, FeedForward, rms_norm
+from fastvideo.models.ltx2.linear import Linear
 from fastvideo.models.ltx2.metadata_section import MetadataSection
 from fastvideo.models.ltx2.rope import FREQUENCY_PRECISIONS, ROPE_TYPES, RopeTable, RopeType, rope_table
 
@@ -136,10 +137,10 @@ class TextEmbeddingProjection(nn.Module):
         features = config.caption_channels * config.num_text_hidden_states
         self.per_stream = config.caption_proj_before_connector
         if self.per_stream:
-            self.video_aggregate_embed = nn.Linear(features, config.video_dim)
-            self.audio_aggregate_embed = nn.Linear(features, config.audio_dim)
+            self.video_aggregate_embed = Linear(features, config.video_dim)
+            self.audio_aggregate_embed = Linear(features, config.audio_dim)
         else:
-            self.aggregate_embed = nn.Linear(features, config.caption_channels, bias=False)
+            self.aggregate_embed = Linear(features, config.caption_channels, bias=False)
 
     def forward(self, hidden_states: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
         """hidden_states [B, T, D, L], valid bool [B, T] -> [B, T, video_dim], [B, T, audio_dim]."""

@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from fastvideo.models.ltx2.cpu_arithmetic import runs_on_cpu_as_is
+
 RopeType = Literal["split", "interleaved"]
 ROPE_TYPES: tuple[str, ...] = get_args(RopeType)
 FREQUENCY_PRECISIONS = ("float32", "float64")
@@ -127,6 +129,12 @@ def rotate(x: Tensor, table: RopeTable, rope_type: RopeType) -> Tensor:
     """Rotate channel pairs of x [B, heads, N, head_dim]: (i, i + head_dim/2) if split, (2i, 2i + 1) if interleaved."""
     if rope_type == "split":
         first, second = x.chunk(2, dim=-1)
+        if runs_on_cpu_as_is(x):
+            out = torch.empty_like(x)
+            new_first, new_second = out.chunk(2, dim=-1)
+            torch.mul(first, table.cos, out=new_first).addcmul_(second, table.sin, value=-1)
+            torch.mul(second, table.cos, out=new_second).addcmul_(first, table.sin)
+            return out
         return torch.cat(_rotated(first, second, table), dim=-1)
     first, second = x.reshape(*x.shape[:-1], -1, 2).unbind(-1)
     return torch.stack(_rotated(first, second, table), dim=-1).flatten(-2)

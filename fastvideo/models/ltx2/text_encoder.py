@@ -6,11 +6,11 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from safetensors import SafetensorError
-from torch import Tensor
+from torch import Tensor, nn
 
 from fastvideo.api.errors import CheckpointError
 
@@ -94,6 +94,11 @@ class GemmaTextEncoder:
     def num_hidden_states(self) -> int:
         """Layers, and the embedding before them."""
         return int(self._config.num_hidden_layers) + 1
+
+    @property
+    def layers(self) -> nn.ModuleList:
+        """The model's blocks."""
+        return cast(nn.ModuleList, self.model.layers)
 
     @property
     def _config(self) -> Any:

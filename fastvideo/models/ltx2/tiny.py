@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors.torch import save_file
@@ -27,6 +28,9 @@ from fastvideo.models.ltx2.upsampler import LatentUpsampler, LatentUpsamplerConf
 from fastvideo.models.ltx2.video_vae import VideoVAE
 from fastvideo.models.ltx2.video_vae_blocks import DepthToSpaceUpsample
 from fastvideo.models.ltx2.vocoder import Vocoder
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 CHECKPOINT_NAME = "tiny-ltx2.safetensors"
 UPSAMPLER_NAME = "tiny-ltx2-upsampler.safetensors"
@@ -207,26 +211,12 @@ def _scale_output(
 
 def write_text_encoder(folder: Path, generator: torch.Generator) -> None:
     """Writes a random Gemma 3 of 64 channels and 3 hidden states, and a tokenizer of bytes, into ``folder``."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
-    from transformers import Gemma3TextConfig, Gemma3TextModel, PreTrainedTokenizerFast
+    from transformers import Gemma3TextConfig, Gemma3TextModel
 
-    specials = ["<pad>", "<eos>", "<bos>", "<unk>"]
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    vocabulary = {token: index for index, token in enumerate([*specials, *alphabet])}
-    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[], unk_token="<unk>"))  # noqa: S106
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="<bos> $A", special_tokens=[("<bos>", vocabulary["<bos>"])]
-    )
-    PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        **dict(zip(("pad_token", "eos_token", "bos_token", "unk_token"), specials, strict=True)),
-        model_max_length=_TEXT_TOKENS,
-        padding_side="left",
-    ).save_pretrained(str(folder))
+    tokenizer = byte_tokenizer(_TEXT_TOKENS)
+    tokenizer.save_pretrained(str(folder))
     config = Gemma3TextConfig(
-        vocab_size=len(vocabulary),
+        vocab_size=len(tokenizer),
         hidden_size=TEXT_WIDTH,
         intermediate_size=2 * TEXT_WIDTH,
         num_hidden_layers=_TEXT_LAYERS,
@@ -246,3 +236,25 @@ def write_text_encoder(folder: Path, generator: torch.Generator) -> None:
         _randomise(model, generator)
     with without_progress_bar():
         model.to(torch.bfloat16).save_pretrained(str(folder))
+
+
+def byte_tokenizer(max_tokens: int) -> PreTrainedTokenizerFast:
+    """One token for each byte, in Gemma 3's form: BOS, which has the id 2, then the text; padded with 0 on the left."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    specials = ["<pad>", "<eos>", "<bos>", "<unk>"]
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {token: index for index, token in enumerate([*specials, *alphabet])}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[], unk_token="<unk>"))  # noqa: S106
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<bos> $A", special_tokens=[("<bos>", vocabulary["<bos>"])]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        **dict(zip(("pad_token", "eos_token", "bos_token", "unk_token"), specials, strict=True)),
+        model_max_length=max_tokens,
+        padding_side="left",
+    )

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from fastvideo.api.errors import CheckpointError
 from fastvideo.models.ltx2.adaln import AdaLayerNormSingle, Modulation, Timesteps, modulate
+from fastvideo.models.ltx2.linear import Linear
 from fastvideo.models.ltx2.metadata_section import MetadataSection
 from fastvideo.models.ltx2.rope import FREQUENCY_PRECISIONS, ROPE_TYPES, RopeTable, RopeType, rope_table
 from fastvideo.models.ltx2.transformer_block import AudioVideoBlock, StreamConditions
@@ -150,7 +151,8 @@ class LTX2TransformerConfig:
 class ModalityInput:
     """One stream's input: N tokens of B samples.
 
-    latents [B, N, C]; timesteps [B, N] = sigma * mask in 0..1 (0 keeps a token); sigma [B], 0 for a frozen stream;
+    latents [B, N, C]; timesteps [B, N] = sigma * mask in 0..1 (0 keeps a token), or [B, 1] where it is the same for all
+    tokens, which saves looking rows up for each; sigma [B], 0 for a frozen stream;
     positions [1 or B, axes, N, 2] (see rope.py); context [B, S, D], every position of which is attended to.
     """
 
@@ -162,8 +164,10 @@ class ModalityInput:
 
     def __post_init__(self) -> None:
         batch, tokens, _ = self.latents.shape
-        if self.timesteps.shape != (batch, tokens):
-            raise ValueError(f"timesteps: expected shape {(batch, tokens)}, got {tuple(self.timesteps.shape)}")
+        if self.timesteps.shape not in ((batch, tokens), (batch, 1)):
+            raise ValueError(
+                f"timesteps: expected shape {(batch, tokens)} or {(batch, 1)}, got {tuple(self.timesteps.shape)}"
+            )
         if self.sigma.shape != (batch,):
             raise ValueError(f"sigma: expected shape {(batch,)}, got {tuple(self.sigma.shape)}")
         if self.positions.ndim != 4 or self.positions.shape[0] not in (1, batch) or self.positions.shape[2] != tokens:
@@ -203,12 +207,12 @@ class LTX2Transformer(nn.Module):
         dim, audio_dim = config.dim, config.audio_dim
         rows = 9 if config.cross_attention_adaln else 6
 
-        self.patchify_proj = nn.Linear(config.in_channels, dim)
-        self.audio_patchify_proj = nn.Linear(config.audio_in_channels, audio_dim)
+        self.patchify_proj = Linear(config.in_channels, dim)
+        self.audio_patchify_proj = Linear(config.audio_in_channels, audio_dim)
 
         # From the cosines and sines of a token's RoPE angles.
-        self.position_proj = nn.Linear(dim, dim) if config.absolute_positions else None
-        self.audio_position_proj = nn.Linear(audio_dim, audio_dim) if config.absolute_positions else None
+        self.position_proj = Linear(dim, dim) if config.absolute_positions else None
+        self.audio_position_proj = Linear(audio_dim, audio_dim) if config.absolute_positions else None
 
         self.adaln_single = AdaLayerNormSingle(dim, rows)
         self.audio_adaln_single = AdaLayerNormSingle(audio_dim, rows)
@@ -245,8 +249,8 @@ class LTX2Transformer(nn.Module):
 
         self.scale_shift_table = nn.Parameter(torch.zeros(2, dim))
         self.audio_scale_shift_table = nn.Parameter(torch.zeros(2, audio_dim))
-        self.proj_out = nn.Linear(dim, config.out_channels)
-        self.audio_proj_out = nn.Linear(audio_dim, config.audio_out_channels)
+        self.proj_out = Linear(dim, config.out_channels)
+        self.audio_proj_out = Linear(audio_dim, config.audio_out_channels)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -379,9 +383,9 @@ class CaptionProjection(nn.Module):
 
     def __init__(self, channels: int, dim: int) -> None:
         super().__init__()
-        self.linear_1 = nn.Linear(channels, dim)
-        self.linear_2 = nn.Linear(dim, dim)
+        self.linear_1 = Linear(channels, dim)
+        self.linear_2 = Linear(dim, dim)
 
     def forward(self, context: Tensor) -> Tensor:
-        out: Tensor = self.linear_2(F.gelu(self.linear_1(context), approximate="tanh"))
+        out: Tensor = self.linear_2(self.linear_1.with_gelu(context))
         return out

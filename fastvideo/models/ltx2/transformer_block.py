@@ -7,7 +7,7 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from fastvideo.models.ltx2.adaln import Modulation, modulate
+from fastvideo.models.ltx2.adaln import Modulation, gated, modulate
 from fastvideo.models.ltx2.attention import Attention, FeedForward, rms_norm
 from fastvideo.models.ltx2.rope import RopeTable, RopeType
 
@@ -111,7 +111,7 @@ class AudioVideoBlock(nn.Module):
     ) -> Tensor:
         shift, scale, gate = conditions.modulation.select(table, 0, 3)
         queries = modulate(rms_norm(x, self.eps), shift, scale)
-        return x + gate * cast(Tensor, attention(queries, rope=conditions.rope, values_only=values_only))
+        return gated(x, gate, attention(queries, rope=conditions.rope, values_only=values_only))
 
     def _attend_to_text(
         self, x: Tensor, conditions: StreamConditions, attention: Attention, table: Tensor, prompt_table: Tensor | None
@@ -122,7 +122,7 @@ class AudioVideoBlock(nn.Module):
         shift, scale, gate = conditions.modulation.select(table, 6, 9)
         context_shift, context_scale = conditions.prompt.select(prompt_table, 0, 2)
         context = modulate(conditions.context, context_shift, context_scale)
-        return x + gate * cast(Tensor, attention(modulate(queries, shift, scale), context))
+        return gated(x, gate, attention(modulate(queries, shift, scale), context))
 
     def _attend_to_each_other(
         self, video: Tensor, audio: Tensor, video_conditions: StreamConditions, audio_conditions: StreamConditions
@@ -132,8 +132,8 @@ class AudioVideoBlock(nn.Module):
 
         video_scale, video_shift = video_conditions.cross_scale_shift.select(self.scale_shift_table_a2v_ca_video, 0, 2)
         audio_scale, audio_shift = audio_conditions.cross_scale_shift.select(self.scale_shift_table_a2v_ca_audio, 0, 2)
-        (gate,) = video_conditions.cross_gate.select(self.scale_shift_table_a2v_ca_video[4:], 0, 1)
-        to_video = gate * self.audio_to_video_attn(
+        (video_gate,) = video_conditions.cross_gate.select(self.scale_shift_table_a2v_ca_video[4:], 0, 1)
+        to_video = self.audio_to_video_attn(
             modulate(video_norm, video_shift, video_scale),
             modulate(audio_norm, audio_shift, audio_scale),
             rope=video_conditions.cross_rope,
@@ -142,15 +142,15 @@ class AudioVideoBlock(nn.Module):
 
         video_scale, video_shift = video_conditions.cross_scale_shift.select(self.scale_shift_table_a2v_ca_video, 2, 4)
         audio_scale, audio_shift = audio_conditions.cross_scale_shift.select(self.scale_shift_table_a2v_ca_audio, 2, 4)
-        (gate,) = audio_conditions.cross_gate.select(self.scale_shift_table_a2v_ca_audio[4:], 0, 1)
-        to_audio = gate * self.video_to_audio_attn(
+        (audio_gate,) = audio_conditions.cross_gate.select(self.scale_shift_table_a2v_ca_audio[4:], 0, 1)
+        to_audio = self.video_to_audio_attn(
             modulate(audio_norm, audio_shift, audio_scale),
             modulate(video_norm, video_shift, video_scale),
             rope=audio_conditions.cross_rope,
             context_rope=video_conditions.cross_rope,
         )
-        return video + to_video, audio + to_audio
+        return gated(video, video_gate, to_video), gated(audio, audio_gate, to_audio)
 
     def _feed_forward(self, x: Tensor, conditions: StreamConditions, ff: FeedForward, table: Tensor) -> Tensor:
         shift, scale, gate = conditions.modulation.select(table, 3, 6)
-        return x + gate * cast(Tensor, ff(modulate(rms_norm(x, self.eps), shift, scale)))
+        return gated(x, gate, ff(modulate(rms_norm(x, self.eps), shift, scale)))

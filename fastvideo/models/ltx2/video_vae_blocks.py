@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fastvideo.models.ltx2.cpu_arithmetic import runs_on_cpu_as_is
+
 _NORM_EPS = 1e-8
 _ONEDNN = bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
 
@@ -117,7 +119,7 @@ class ResnetBlock(nn.Module):
     def forward(self, x: Tensor, causal: bool) -> Tensor:
         hidden: Tensor = self.conv1(norm_silu(x), causal)
         hidden = self.conv2(norm_silu(hidden), causal)
-        return x + hidden
+        return hidden.add_(x) if runs_on_cpu_as_is(hidden) else x + hidden
 
 
 class ResnetStack(nn.Module):

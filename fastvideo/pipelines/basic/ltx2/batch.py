@@ -48,6 +48,11 @@ class Stream:
     appended_positions: Tensor | None = None
     frozen: bool = False
 
+    @property
+    def made_whole(self) -> bool:
+        """Whether no token is kept, not even in part."""
+        return bool((self.mask == 1.0).all())
+
     @classmethod
     def of_noise(cls, noise: Tensor) -> Stream:
         """Everything is to be made."""

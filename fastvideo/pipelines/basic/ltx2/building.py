@@ -9,7 +9,9 @@ import torch
 from fastvideo.api.errors import ConfigValidationError
 from fastvideo.api.schema import GeneratorConfig, GpuPoolConfig
 from fastvideo.models.ltx2.diffusers_folder import DIFFUSERS_UPSAMPLER_FOLDER, is_diffusers_folder
+from fastvideo.models.ltx2.linear import use_onednn
 from fastvideo.models.ltx2.loader import UPSAMPLER_FOLDER, checkpoint_file, load_components
+from fastvideo.pipelines.basic.ltx2.compilation import compile_parts
 from fastvideo.pipelines.basic.ltx2.pipeline import LTX2Pipeline
 from fastvideo.pipelines.basic.ltx2.pipeline_configs import LTX2T2VConfig, Precision
 from fastvideo.pipelines.basic.ltx2.placement import Placement, offloaded_parts
@@ -26,7 +28,8 @@ def build_pipeline(
 ) -> LTX2Pipeline:
     """Load the checkpoint and put its parts where ``engine.offload`` says; ``recipe`` says how it samples.
 
-    Raises CheckpointError, and ConfigValidationError for joins that cannot be made.
+    Raises CheckpointError, and ConfigValidationError for joins that cannot be made, or for what torch.compile does not
+    take.
     """
     settings = ContinuationSettings.of(pool) if pool is not None else ContinuationSettings()
     pipeline_config = LTX2T2VConfig.of(config)
@@ -45,6 +48,9 @@ def build_pipeline(
     placement = Placement(
         components.modules(), device, offloaded=offloaded, pinned=config.engine.offload.pin_cpu_memory
     )
+    for part in (components.connectors, components.transformer):
+        use_onednn(part, config.engine.onednn_linears)
+    compile_parts(components, config.engine.compile)
     pipeline = LTX2Pipeline(components, pipeline_config, recipe=recipe, settings=settings, placement=placement)
     weights = config.pipeline.components
     if weights.lora_path is not None:

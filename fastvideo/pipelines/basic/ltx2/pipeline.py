@@ -86,7 +86,10 @@ class LTX2Pipeline:
         self.prepare_latents = LTX2LatentPreparationStage(video, audio, self._placement.device)
         self.condition = LTX2ConditioningStage(components.video_vae, audio.latent_channels, audio.latent_bins)
         self.denoise = LTX2DenoisingStage(
-            components.transformer, spatial_scale=video.spatial_scale, temporal_scale=video.temporal_scale
+            components.transformer,
+            spatial_scale=video.spatial_scale,
+            temporal_scale=video.temporal_scale,
+            one_graph=config.one_graph,
         )
         self.upsample = (
             None if components.upsampler is None else LTX2UpsampleStage(components.upsampler, components.video_vae)

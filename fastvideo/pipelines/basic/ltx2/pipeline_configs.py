@@ -27,6 +27,7 @@ class LTX2T2VConfig:
     vae_tiling: bool = True
     is_causal: bool = False
     enable_stage_verification: bool = True
+    one_graph: bool = False
 
     @classmethod
     def of(cls, config: GeneratorConfig) -> LTX2T2VConfig:
@@ -36,4 +37,5 @@ class LTX2T2VConfig:
             model_path=config.model_path,
             vae_tiling=cls.vae_tiling if tiling is None else tiling,
             enable_stage_verification=config.engine.enable_stage_verification,
+            one_graph=config.engine.compile.enabled,
         )

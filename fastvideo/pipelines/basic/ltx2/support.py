@@ -16,7 +16,6 @@ from fastvideo.pipelines.basic.ltx2.recipe import SOUND_WORKLOADS
 from fastvideo.pipelines.basic.ltx2.stage_overrides import REFINE
 
 _ONE_DEVICE = "the model runs on one device"
-_COMPILE = "the model runs uncompiled"
 _LOCAL = "models are local files, and nothing is fetched"
 _ONE_STAGE = "both stages run in one request, and the second makes the size that sampling asks for"
 _WHOLE_CHECKPOINT = (
@@ -36,19 +35,6 @@ GENERATOR_REASONS: Mapping[str, str] = {
     "engine.parallelism.hsdp_replicate_dim": _ONE_DEVICE,
     "engine.parallelism.hsdp_shard_dim": _ONE_DEVICE,
     "engine.parallelism.dist_timeout": _ONE_DEVICE,
-    "engine.compile.enabled": _COMPILE,
-    "engine.compile.backend": _COMPILE,
-    "engine.compile.mode": _COMPILE,
-    "engine.compile.fullgraph": _COMPILE,
-    "engine.compile.dynamic": _COMPILE,
-    "engine.compile.extras": _COMPILE,
-    "engine.compile.text_encoder_enabled": _COMPILE,
-    "engine.compile.vae_enabled": _COMPILE,
-    "engine.compile.audio_vae_enabled": _COMPILE,
-    "engine.compile.dit_kwargs": _COMPILE,
-    "engine.compile.text_encoder_kwargs": _COMPILE,
-    "engine.compile.vae_kwargs": _COMPILE,
-    "engine.compile.audio_vae_kwargs": _COMPILE,
     "engine.use_fsdp_inference": _ONE_DEVICE,
     "engine.quantization": "weights are used in the types of the bf16 checkpoint",
     "pipeline.components.config_root": _WHOLE_CHECKPOINT,

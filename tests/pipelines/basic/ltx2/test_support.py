@@ -21,6 +21,10 @@ GENERATOR_HONOURED = {
     "model_path",
     "engine.enable_stage_verification",
     "engine.disable_autocast",  # autocast is never used
+    *(f"engine.compile.{name}" for name in ("enabled", "backend", "mode", "fullgraph", "dynamic", "extras")),
+    *(f"engine.compile.{part}_enabled" for part in ("text_encoder", "vae", "audio_vae")),
+    *(f"engine.compile.{part}_kwargs" for part in ("dit", "text_encoder", "vae", "audio_vae")),
+    "engine.onednn_linears",
     "engine.offload.dit",
     "engine.offload.dit_layerwise",
     "engine.offload.text_encoder",

@@ -20,12 +20,19 @@ Prediction = tuple[Tensor, Tensor]
 
 class LTX2DenoisingStage(Stage):
     """Euler steps of flow matching over the noise levels of the batch's stage; one forward pass each, and one more for
-    every weaker prediction that the guidance moves away from."""
+    every weaker prediction that the guidance moves away from.
 
-    def __init__(self, transformer: LTX2Transformer, *, spatial_scale: int, temporal_scale: int) -> None:
+    With ``one_graph`` a clip without kept tokens is computed in the shapes of one with them, so that a compiled
+    transformer has one graph for both.
+    """
+
+    def __init__(
+        self, transformer: LTX2Transformer, *, spatial_scale: int, temporal_scale: int, one_graph: bool = False
+    ) -> None:
         self._transformer = transformer
         self._spatial_scale = spatial_scale
         self._temporal_scale = temporal_scale
+        self._one_graph = one_graph
         self._perturbations: dict[WeakPass, Perturbation] = {
             "negative": Perturbation(),
             "perturbed": Perturbation(value_blocks=frozenset({transformer.config.perturbed_block})),
@@ -112,8 +119,8 @@ class LTX2DenoisingStage(Stage):
         assert batch.video is not None
         assert batch.audio is not None
         video_velocity, audio_velocity = self._transformer(
-            _modality(batch.video, sigma, positions[0], [context.video for context in contexts]),
-            _modality(batch.audio, sigma, positions[1], [context.audio for context in contexts]),
+            self._modality(batch.video, sigma, positions[0], [context.video for context in contexts]),
+            self._modality(batch.audio, sigma, positions[1], [context.audio for context in contexts]),
             rope=rope,
             perturbation=perturbation,
         )
@@ -121,6 +128,20 @@ class LTX2DenoisingStage(Stage):
             (_clean(batch.video, sigma, video), _clean(batch.audio, sigma, audio))
             for video, audio in zip(video_velocity.split(1), audio_velocity.split(1), strict=True)
         ]
+
+    def _modality(self, stream: Stream, sigma: float, positions: Tensor, contexts: list[Tensor]) -> ModalityInput:
+        """The same tokens once for each context."""
+        count = len(contexts)
+        mask = stream.mask if self._one_graph or not stream.made_whole else stream.mask[:, :1]
+        # A stream that is kept whole is clean, also where the other one asks how noisy it is.
+        level = 0.0 if stream.frozen else sigma
+        return ModalityInput(
+            latents=stream.latents.expand(count, -1, -1),
+            timesteps=(sigma * mask).expand(count, -1),
+            sigma=torch.full((count,), level, device=stream.latents.device),
+            positions=positions,
+            context=torch.cat(contexts) if count > 1 else contexts[0],
+        )
 
     def verify_input(self, batch: LTX2Batch) -> None:
         ready = None not in (batch.video, batch.audio, batch.context)
@@ -139,17 +160,3 @@ def euler_step(latents: Tensor, clean: Tensor, sigma: float, following: float) -
 def _clean(stream: Stream, sigma: float, velocity: Tensor) -> Tensor:
     timesteps = (sigma * stream.mask).unsqueeze(-1)
     return stream.latents - timesteps * velocity.float()
-
-
-def _modality(stream: Stream, sigma: float, positions: Tensor, contexts: list[Tensor]) -> ModalityInput:
-    """The same tokens once for each context."""
-    count = len(contexts)
-    # A stream that is kept whole is clean, also where the other one asks how noisy it is.
-    level = 0.0 if stream.frozen else sigma
-    return ModalityInput(
-        latents=stream.latents.expand(count, -1, -1),
-        timesteps=(sigma * stream.mask).expand(count, -1),
-        sigma=torch.full((count,), level, device=stream.latents.device),
-        positions=positions,
-        context=torch.cat(contexts) if count > 1 else contexts[0],
-    )

@@ -58,7 +58,7 @@ class LTX2VideoDecodingStage(Stage):
 
 
 def pixels_to_frames(pixels: Tensor) -> Frames:
-    """Pixels [1, 3, F, H, W] about -1..1 to frames uint8 [F, H, W, 3]."""
-    scaled = (pixels[0].float() * 127.5 + 127.5).clamp_(0.0, 255.0).round_().to(torch.uint8)
+    """Pixels [1, 3, F, H, W] about -1..1, which are written over, to frames uint8 [F, H, W, 3]."""
+    scaled = pixels[0].float().mul_(127.5).add_(127.5).clamp_(0.0, 255.0).round_().to(torch.uint8)
     frames: Frames = scaled.permute(1, 2, 3, 0).contiguous().cpu().numpy()
     return frames
