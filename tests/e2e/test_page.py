@@ -38,33 +38,6 @@ def quick_url(start_server: Callable[..., Any]) -> str:
     return str(start_server(*MOCK, "--steps", "2", "--segment-cap", "30").url)
 
 
-def test_three_segments_with_sound_play_through_both_joins(live_url: str, open_page: Callable[..., Any]) -> None:
-    page = open_page(live_url)
-    page.watch_frames()
-    page.hear()
-    for prompt in ("A paper boat in the rain", "A lighthouse in a storm", "Sparks in a dark forge"):
-        page.say(prompt)
-    page.until("__fastvideo.session.segments[2]?.status === 'complete'")
-    # The sound that is still owed to the last pictures comes with the end of the stream.
-    page.page.click("#stop")
-    page.until("__fastvideo.player.state === 'ended'")
-
-    player, session = page.player, page.session
-    assert (player["stalls"], player["jumps"], player["idles"]) == (0, 0, 0)
-    assert [segment["status"] for segment in session["segments"]] == ["complete"] * 3
-    events = page.read("__frames.events")
-    assert not [event for event in events if event["type"] == "waiting" and event["time_s"] > 0], events
-    assert not [event for event in events if event["type"] in ("stalled", "seeking", "error")], events
-
-    assert page.read("document.querySelector('video').webkitAudioDecodedByteCount") > 0
-    assert sum(level > 0.005 for level in page.heard()) * 0.1 > 2 * SEGMENT_S, (
-        "sound was silent for a third of the time or more"
-    )
-
-    expected = [[segment, frame] for segment in range(3) for frame in range(FRAMES)]
-    page.assert_every_frame_came_once_and_in_order(expected, FPS)
-
-
 def test_the_first_picture_comes_soon_after_enter(quick_url: str, open_page: Callable[..., Any]) -> None:
     page = open_page(quick_url)
     assert page.read("document.body.dataset.phase") == "idle"
