@@ -155,8 +155,8 @@ class Admission:
 
     def next_yield_s(self) -> float | None:
         """When to call :meth:`promote` again because a lease will have been idle for long enough."""
-        idle = self._idle()
-        return min(idle.values()) + self._idle_yield_s if idle and self._waiting else None
+        idle = self._idle() if self._waiting and self._yielding_helps else None
+        return min(idle.values()) + self._idle_yield_s if idle else None
 
     def places(self) -> dict[str, Place]:
         """The place of every session that waits, in order."""
@@ -173,14 +173,19 @@ class Admission:
             if lease.claimed and not lease.busy and not lease.beside
         }
 
+    @property
+    def _yielding_helps(self) -> bool:
+        """Whether a lease that is given up is one for somebody else: not while there are more of them than slots."""
+        return 1 <= self._slots >= self.leases
+
     def _yield_one(self, now_s: float) -> bool:
-        if self._slots < 1 or self.leases > self._slots:
+        if not self._yielding_helps:
             return False
         idle = self._idle()
         if not idle:
             return False
         longest = min(idle, key=idle.__getitem__)
-        if now_s - idle[longest] < self._idle_yield_s:
+        if now_s < idle[longest] + self._idle_yield_s:
             return False
         self._learn_length(self._leases.pop(longest))
         return True

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -89,6 +89,28 @@ def test_a_session_whose_segment_runs_never_yields() -> None:
     assert book.finished("a", 1000.0, 5.0) == []
     assert book.next_yield_s() == 1020.0
     assert book.promote(1020.0) == ["b"]
+
+
+@pytest.mark.parametrize("slots", [0, 1])
+def test_nobody_is_called_to_yield_while_there_are_more_leases_than_slots(slots: int) -> None:
+    book = admission(slots=2, idle_yield_s=20.0)
+    for name in "abc":
+        enter(book, name, 0.0)
+    book.set_slots(slots, 1.0)
+    assert book.next_yield_s() is None
+    assert book.promote(1000.0) == []
+    # Workers that come back find the time long over.
+    assert book.set_slots(2, 1001.0) == ["c"]
+
+
+@given(st.floats(0, 1e9), st.floats(0.001, 100))
+def test_the_time_to_yield_is_late_enough(since_s: float, idle_yield_s: float) -> None:
+    book = admission(idle_yield_s=idle_yield_s)
+    enter(book, "a", since_s)
+    enter(book, "b", since_s)
+    due_s = book.next_yield_s()
+    assert due_s is not None
+    assert book.promote(due_s) == ["b"]
 
 
 def test_a_session_that_comes_back_for_its_lease_keeps_it() -> None:
