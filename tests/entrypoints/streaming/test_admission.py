@@ -151,6 +151,17 @@ def test_nobody_yields_while_nobody_waits() -> None:
     assert book.holds("a")
 
 
+def test_an_idle_session_is_not_due_to_yield_while_there_are_fewer_places_than_leases() -> None:
+    book = admission(slots=2, idle_yield_s=20.0)
+    for name in "abc":
+        enter(book, name, 0.0)
+    # Its worker died: whoever would look at once whether somebody yields would look again and again.
+    assert book.set_slots(1, 5.0) == []
+    assert book.next_yield_s() is None
+    assert book.promote(100.0) == []
+    assert book.set_slots(2, 101.0) == ["c"]
+
+
 def test_a_pool_that_is_not_ready_lets_everybody_wait_and_then_admits_in_order() -> None:
     book = admission(slots=0)
     assert book.enter("a", 0.0) == []
