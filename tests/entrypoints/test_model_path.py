@@ -74,7 +74,7 @@ def test_embedded_means_the_checkpoint_in_the_package(package_data: Path) -> Non
     (package_data / EMBEDDED_NAME).touch()
     assert local_checkpoint("embedded:") == package_data / EMBEDDED_NAME
     defaults = generator_defaults(GeneratorConfig(model_path="embedded:"))
-    assert [defaults[name] for name in ("width", "height", "num_frames", "num_inference_steps")] == [256, 256, 57, 4]
+    assert [defaults[name] for name in ("width", "height", "num_frames", "num_inference_steps")] == [256, 256, 57, 3]
 
 
 def test_a_package_without_its_model_is_a_sentence(package_data: Path) -> None:
