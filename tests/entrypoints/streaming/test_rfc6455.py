@@ -18,8 +18,8 @@ import pytest
 
 from fastvideo.entrypoints.streaming.listening import bind
 from fastvideo.entrypoints.streaming.mock_server import build_mock_app
-from fastvideo.entrypoints.streaming.stream_server import MAX_OPENING_BYTES, StreamServer, build_server
-from fastvideo.entrypoints.streaming.websocket_protocol import MAX_FRAGMENTS
+from fastvideo.entrypoints.streaming.stream_server import StreamServer, build_server
+from fastvideo.entrypoints.streaming.websocket_protocol import MAX_FRAGMENTS, MAX_OPENING_BYTES
 
 CONT, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 FIN = 0x80

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import shutil
 import socket
 import ssl
 import subprocess
+import warnings
 
 import httpx
 import pytest
@@ -21,6 +23,15 @@ from fastvideo.entrypoints.streaming.start_failure import StartFailure
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="certificates are made with openssl")
 MIB = 1 << 20
+
+
+@pytest.fixture(autouse=True)
+def failed_handshakes_are_collected():
+    """asyncio leaves the transport of a TLS handshake that failed to the garbage collector, which complains of it."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 @pytest.fixture(scope="module")
