@@ -3,51 +3,76 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from fastvideo import __version__
-from fastvideo.api.errors import FastVideoError
 from fastvideo.entrypoints.cli.cli_types import CLISubcommand
+from fastvideo.entrypoints.cli.completion import CompletionSubcommand
+from fastvideo.entrypoints.cli.exit_codes import ExitCode, exit_code
 from fastvideo.entrypoints.cli.inspect import InspectSubcommand
 from fastvideo.entrypoints.cli.keys import KeysSubcommand
 from fastvideo.entrypoints.cli.router_serve import RouterServeSubcommand
 from fastvideo.entrypoints.cli.serve import ServeSubcommand
-from fastvideo.entrypoints.streaming.start_failure import EXIT_CODE, StartFailure
 
 
 def cmd_init() -> list[CLISubcommand]:
-    """All subcommands, in the order of the help text."""
-    return [ServeSubcommand(), RouterServeSubcommand(), InspectSubcommand(), KeysSubcommand()]
+    """All subcommands, in the order of the help text: one line each, here and in the imports above.
+
+    Their modules import what is heavy in ``cmd``; ``tests/contract/test_imports.py`` holds them to it.
+    """
+    return [
+        ServeSubcommand(),
+        RouterServeSubcommand(),
+        InspectSubcommand(),
+        KeysSubcommand(),
+        CompletionSubcommand(),
+    ]
+
+
+def build_parser(commands: Iterable[CLISubcommand]) -> argparse.ArgumentParser:
+    """The parser of the whole command line."""
+    parser = argparse.ArgumentParser(
+        prog="fastvideo",
+        description="Real-time AI video as a live stream.",
+        epilog="docs/cli.md shows every command, and says what the exit codes mean.",
+    )
+    parser.add_argument("-v", "--version", action="version", version=f"fastvideo {__version__}")
+    subparsers = parser.add_subparsers(dest="subcommand", metavar="COMMAND")
+    for command in commands:
+        command.subparser_init(subparsers)
+    return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a subcommand; the exit code is 0, 1 for a failure that has a sentence, 2 for wrong usage, 3 for a server that
-    cannot start although its config is valid, 130 when it is interrupted before it serves."""
-    parser = argparse.ArgumentParser(prog="fastvideo", description="Real-time AI video as a live stream.")
-    parser.add_argument("-v", "--version", action="version", version=f"fastvideo {__version__}")
-    subparsers = parser.add_subparsers(dest="subcommand", metavar="COMMAND")
+    """Run a subcommand and give its exit code. Wrong usage raises SystemExit with code 2, as argparse does."""
     commands = {command.name: command for command in cmd_init()}
-    for command in commands.values():
-        command.subparser_init(subparsers)
+    parser = build_parser(commands.values())
     args, rest = parser.parse_known_args(argv)
     if args.subcommand is None:
         parser.print_help()
-        return 0
+        return ExitCode.DONE
     command = commands[args.subcommand]
     if rest and not command.takes_overrides:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     try:
         command.validate(args)
-        return command.cmd(args, rest)
-    except StartFailure as error:
-        print(f"fastvideo {args.subcommand}: {error}", file=sys.stderr)
-        return EXIT_CODE
-    except (FastVideoError, ValueError, OSError) as error:
-        print(f"fastvideo {args.subcommand}: {error}", file=sys.stderr)
-        return 1
+        code = command.cmd(args, rest)
+        sys.stdout.flush()
+        return code
     except KeyboardInterrupt:
-        return 130
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has had enough (`| head`). What is still buffered has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.PIPE_CLOSED
+    except Exception as error:
+        code_of_error = exit_code(error)
+        if code_of_error is None:
+            raise
+        print(f"fastvideo {args.subcommand}: {error}", file=sys.stderr)
+        return code_of_error
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastvideo.entrypoints.cli.cli_types import CLISubcommand
-from fastvideo.entrypoints.cli.inference_config import build_serve_config
 
 
 class ServeSubcommand(CLISubcommand):
@@ -30,6 +29,8 @@ class ServeSubcommand(CLISubcommand):
         return parser
 
     def cmd(self, args: argparse.Namespace, overrides: Sequence[str]) -> int:
+        from fastvideo.entrypoints.cli.inference_config import build_serve_config
+
         config = build_serve_config(args, overrides)
         # Threads of a model on the CPU spin while they wait for each other, unless told not to before it is loaded;
         # a browser on the same machine would wait with them.

@@ -1,7 +1,11 @@
 import os
+import subprocess
+import sys
 
 import pytest
 
+import fastvideo
+from fastvideo.entrypoints.cli.exit_codes import ExitCode
 from fastvideo.entrypoints.cli.inference_config import build_serve_config
 from fastvideo.entrypoints.cli.main import main
 from fastvideo.entrypoints.streaming.start_failure import StartFailure
@@ -21,6 +25,41 @@ def arguments(path):
 def test_no_subcommand_prints_help(capsys):
     assert main([]) == 0
     assert "serve" in capsys.readouterr().out
+
+
+def test_the_version_is_the_packages(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["--version"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == f"fastvideo {fastvideo.__version__}\n"
+
+
+def test_help_starts_without_what_only_some_commands_need():
+    code = (
+        "import sys\nfrom fastvideo.entrypoints.cli.main import main\nassert main([]) == 0\n"
+        "heavy = {'torch', 'numpy', 'pydantic', 'yaml', 'asyncio', 'httpx', 'websockets'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_reader_that_has_had_enough_is_no_error():
+    command = [sys.executable, "-m", "fastvideo.entrypoints.cli.main", "completion", "bash"]
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, timeout=60, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (ExitCode.PIPE_CLOSED, b"")
+
+
+def test_an_error_that_nobody_foresaw_keeps_its_traceback(config_file, monkeypatch):
+    def run_server(config):
+        raise KeyError("a fault of ours")
+
+    monkeypatch.setattr("fastvideo.entrypoints.streaming.server.run_server", run_server)
+    with pytest.raises(KeyError):
+        main(["serve", "--config", str(config_file)])
 
 
 def test_overrides_of_every_documented_section_are_taken(config_file):
