@@ -13,7 +13,7 @@ from torch import Tensor
 from fastvideo.pipelines.basic.ltx2.segment_plan import SegmentPlan
 from scripts.train_embedded.latents import SHARD_SAMPLES, STREAMS, read_pictures, read_sounds, shard_path
 from scripts.train_embedded.samples import CAPTIONS, plans
-from scripts.train_embedded.world.lexicon import KINDS, MOTIONS
+from scripts.train_embedded.world.lexicon import COLOURS, KINDS, MOTIONS
 from scripts.train_embedded.world.scene import Kind, Motion
 
 # How many samples a run begins with, and after how many steps it has all of them: shards may still be in the making.
@@ -27,6 +27,8 @@ _HARD = (
     tuple(form for verb in MOTIONS[Motion.SPIN] for form in (verb.infinitive(), verb.finite(), verb.gerund())),
 )
 _HARD_WEIGHT = 2.0
+# A later caption that ends with a colour's name mostly has a thing take that colour.
+_COLOUR_NAMES = tuple(name for names in COLOURS.values() for name in names)
 
 
 @dataclass(frozen=True)
@@ -86,13 +88,15 @@ class Samples:
                 audio = [torch.zeros(self._plans[kind].audio_latents, silent) for kind in kinds]
             for kind, *row in zip(kinds, video, audio, captions, strict=True):
                 self._kinds[kind].append(tuple(row))
-                self._weights[kind].append(_weight(row[-1]))
+                self._weights[kind].append(_weight(row[-1], continued=kind > 0))
             self._read += 1
 
 
-def _weight(captions: Sequence[str]) -> float:
+def _weight(captions: Sequence[str], *, continued: bool) -> float:
     text = " ".join(captions).lower()
-    return 1 + _HARD_WEIGHT * sum(any(word in text for word in words) for words in _HARD)
+    hard = sum(any(word in text for word in words) for words in _HARD)
+    turns = continued and any(caption.lower().rstrip(".").endswith(_COLOUR_NAMES) for caption in captions)
+    return 1 + _HARD_WEIGHT * (hard + turns)
 
 
 def _wait_for(path: Path) -> None:

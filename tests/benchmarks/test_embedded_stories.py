@@ -30,7 +30,7 @@ def test_the_world_itself_is_found_right() -> None:
     report = measure_quality(Options(prompts=8, rendered=True))
     assert [figure.name for figure in report.figures if figure.met is False] == []
     assert report.details["wrong"] == []
-    assert len(report.figures) == 5 + 3 + 4
+    assert len(report.figures) == 5 + 4 + 4
 
 
 def test_stories_that_jump_at_their_joins_are_found_out() -> None:
@@ -46,7 +46,7 @@ def test_stories_that_jump_at_their_joins_are_found_out() -> None:
 
     figures = figures_of(findings(held_out_stories(0, 5), tell))
     steps = {figure.name.partition(":")[0]: figure for figure in figures if "joins" in figure.name}
-    assert steps.keys() == {"picture", "place", "sound"}
+    assert steps.keys() == {"picture", "place", "velocity", "sound"}
     for figure in steps.values():
         assert figure.value is not None
         assert figure.value > 1.5, figure
@@ -70,7 +70,7 @@ def test_pictures_that_show_nothing_leave_their_steps_unmeasured() -> None:
         return blank, [[blank] * len(branch) for branch in story.branches]
 
     found = findings(held_out_stories(0, 1), tell)
-    assert found.steps["place"] == []
+    assert found.steps["place"] == found.steps["velocity"] == []
     assert not found.verdicts[0].colour
 
 

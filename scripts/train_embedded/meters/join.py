@@ -41,9 +41,14 @@ def picture_steps(frames: NDArray[np.uint8], joins: Sequence[int]) -> Steps:
 
 
 def place_steps(x: Floats, y: Floats, joins: Sequence[int]) -> Steps:
+    """How far a centroid moves between neighbouring frames, in the units of x and y."""
+    return _split(np.hypot(np.diff(x), np.diff(y)), joins)
+
+
+def velocity_steps(x: Floats, y: Floats, joins: Sequence[int]) -> Steps:
     """Change of a centroid's velocity between neighbouring frames, in the units of x and y.
 
-    A thing that moves on evenly has none, however fast it is.
+    A thing that moves on evenly has none, however fast it is: this finds jumps shorter than a fast thing's way.
     """
     velocity_x, velocity_y = np.diff(x), np.diff(y)
     jerk = np.hypot(np.diff(velocity_x), np.diff(velocity_y))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from scripts.train_embedded.meters.join import Steps, picture_steps, place_steps, sound_steps
+from scripts.train_embedded.meters.join import Steps, picture_steps, place_steps, sound_steps, velocity_steps
 from scripts.train_embedded.meters.movement import motion_of, size_change
 from scripts.train_embedded.meters.outline import kind_of, radius_px, rotation_turns, trace
 from scripts.train_embedded.meters.pitch import notes_over_time, pitch_error_semitones
@@ -131,8 +131,11 @@ def test_joins_of_a_continuous_story_are_no_larger_than_other_steps_and_cut_ones
 def test_a_place_that_jumps_at_a_join_stands_out_and_even_motion_does_not() -> None:
     x = np.arange(100) * 0.01 + np.random.default_rng(0).normal(0, 1e-4, 100)
     y = np.zeros(100)
-    assert place_steps(x, y, [50]).ratio() < 2
-    assert place_steps(np.where(np.arange(100) >= 50, x + 0.05, x), y, [50]).ratio() > 20
+    jumped = np.where(np.arange(100) >= 50, x + 0.05, x)
+    assert place_steps(x, y, [50]).ratio() < 1.1
+    assert place_steps(jumped, y, [50]).ratio() > 5
+    assert velocity_steps(x, y, [50]).ratio() < 2
+    assert velocity_steps(jumped, y, [50]).ratio() > 20
 
 
 def test_a_ratio_without_any_motion_is_one_and_a_lone_jump_infinite() -> None:
