@@ -10,6 +10,7 @@ FastVideoError
 ├── QuotaExceeded                        a client uses more than the operator grants it
 ├── GenerationCancelled                  somebody asked the generation to stop
 ├── GenerationFailed                     the generator raised or returned nothing usable
+│   └── GeneratorLost                    it cannot go on, and has to be built again
 └── EncodeError                          frames or sound that could not be coded
 
 ``code`` is one of the seven codes of the wire protocol, ``reason`` refines it, ``retryable`` tells whether the same
@@ -96,6 +97,10 @@ class GenerationFailed(FastVideoError):
 
     code = "worker_failed"
     retryable = True
+
+
+class GeneratorLost(GenerationFailed):
+    """The generator lost a process or a device that it needs: this one fails from now on, another one may not."""
 
 
 class EncodeError(FastVideoError):

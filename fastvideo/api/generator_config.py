@@ -71,6 +71,7 @@ class EngineConfig(StrictConfig):
     use_fsdp_inference: bool = False
     disable_autocast: bool = False
     onednn_linears: bool = True
+    keep_text_keys: bool = True
     quantization: QuantizationConfig | None = None
 
 

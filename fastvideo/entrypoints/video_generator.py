@@ -232,12 +232,17 @@ class VideoGenerator:
             current.cancel()
         if not self._turn.acquire(timeout=_SHUTDOWN_WAIT_S):
             logger.warning("a generation did not end within %.0f s of shutdown", _SHUTDOWN_WAIT_S)
-            self._pipeline = None
+            self._release()
             return
         try:
-            self._pipeline = None
+            self._release()
         finally:
             self._turn.release()
+
+    def _release(self) -> None:
+        pipeline, self._pipeline = self._pipeline, None
+        if pipeline is not None:
+            pipeline.close()
 
     def __enter__(self) -> Self:
         return self

@@ -540,8 +540,8 @@ def test_from_pretrained_takes_one_form_at_a_time(arguments: Any, keywords: Any,
 
 def test_settings_that_cannot_be_honoured_are_refused_before_loading() -> None:
     with pytest.raises(ConfigValidationError) as caught:
-        VideoGenerator.from_pretrained("/no/such/model", num_gpus=2)
-    assert caught.value.path == "engine.num_gpus"
+        VideoGenerator.from_pretrained("/no/such/model", tp_size=2)
+    assert caught.value.path == "engine.parallelism.tp_size"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -9,6 +11,11 @@ from torch import Tensor, nn
 from fastvideo.models.ltx2.cpu_arithmetic import runs_on_cpu_as_is
 from fastvideo.models.ltx2.linear import Linear
 from fastvideo.models.ltx2.rope import RopeTable, RopeType, rotate
+
+# Attention of q [B, heads, N, D] to keys and values [B, heads, S, D], without a mask: [B, heads, N, D].
+Mix = Callable[[Tensor, Tensor, Tensor], Tensor]
+# Both [B, heads, S, D].
+KeysValues = tuple[Tensor, Tensor]
 
 
 def rms_norm(x: Tensor, eps: float, weight: Tensor | None = None) -> Tensor:
@@ -25,8 +32,11 @@ class Attention(nn.Module):
     """Multi-head attention with RMSNorm on q and k across all heads, RoPE, and an optional gate per head.
 
     Without ``context`` it is self-attention. There is no mask: registers fill the padding of a prompt, so that fused
-    kernels can be used. The gate is 2 * sigmoid(logits of the query input), 1 at zero logits.
+    kernels can be used. The gate is 2 * sigmoid(logits of the query input), 1 at zero logits. ``mix`` is how heads
+    attend, once queries and keys are normalised and rotated.
     """
+
+    mix: Mix
 
     def __init__(
         self,
@@ -44,6 +54,7 @@ class Attention(nn.Module):
         context_dim = dim if context_dim is None else context_dim
         self.heads = heads
         self.rope_type: RopeType = rope_type
+        self.mix = F.scaled_dot_product_attention
         self._eps = eps
         self.to_q = Linear(dim, inner_dim)
         self.to_k = Linear(context_dim, inner_dim)
@@ -60,28 +71,35 @@ class Attention(nn.Module):
         *,
         rope: RopeTable | None = None,
         context_rope: RopeTable | None = None,
+        keys_values: KeysValues | None = None,
         values_only: bool = False,
     ) -> Tensor:
         """x [B, N, dim], context [B, S, context_dim] -> [B, N, dim]; ``context_rope`` defaults to ``rope``.
 
-        With ``values_only`` no token looks at another: each one's own value takes the place of the weighted sum.
+        ``keys_values`` are those of the context, where they are kept, and take its place. With ``values_only`` no token
+        looks at another: each one's own value takes the place of the weighted sum.
         """
-        source = x if context is None else context
-        v = self._heads(self.to_v(source))
         if values_only:
-            mixed = v
+            mixed = self._heads(self.to_v(x if context is None else context))
         else:
             q = self._heads(rms_norm(self.to_q(x), self._eps, self.q_norm.weight))
-            k = self._heads(rms_norm(self.to_k(source), self._eps, self.k_norm.weight))
+            k, v = self.keys_values(x if context is None else context) if keys_values is None else keys_values
             if rope is not None:
                 q = rotate(q, rope, self.rope_type)
                 k = rotate(k, rope if context_rope is None else context_rope, self.rope_type)
-            mixed = F.scaled_dot_product_attention(q, k, v)
+            mixed = self.mix(q, k, v)
         out = mixed.transpose(1, 2)  # [B, N, heads, head_dim]
         if self.to_gate_logits is not None:
             out = out * (2 * torch.sigmoid(self.to_gate_logits(x))).unsqueeze(-1)
         projected: Tensor = self.to_out(out.flatten(2))
         return projected
+
+    def keys_values(self, context: Tensor) -> KeysValues:
+        """Of context [B, S, context_dim], before any rotation."""
+        return (
+            self._heads(rms_norm(self.to_k(context), self._eps, self.k_norm.weight)),
+            self._heads(self.to_v(context)),
+        )
 
     def _heads(self, x: Tensor) -> Tensor:
         batch, tokens, _ = x.shape

@@ -43,6 +43,7 @@ __all__ = [
     "LTX2Components",
     "checkpoint_file",
     "load_components",
+    "load_transformer",
     "official_key",
     "split_key",
 ]
@@ -140,6 +141,35 @@ def load_components(
     return components
 
 
+def load_transformer(
+    path: Path | str, *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+) -> tuple[LTX2Config, LTX2Transformer]:
+    """The transformer alone of the checkpoint at ``path``, and what the checkpoint says of all its parts.
+
+    Raises CheckpointError for missing or wrongly shaped tensors.
+    """
+    whole = Path(path)
+    if is_diffusers_folder(whole):
+        with DiffusersFolder.opened(whole) as folder:
+            config = _with_hidden_states(folder.config, whole, lambda name: folder.shape("connectors", name))
+            transformer = _empty_transformer(config)
+            folder.fill("transformer", transformer, device=device, dtype=dtype)
+        return config, transformer
+    file = checkpoint_file(whole)
+    with TensorFile.opened(file) as tensors:
+        config = _with_hidden_states(_config(tensors), file, lambda name: _shape(tensors, name))
+        transformer = _empty_transformer(config)
+        names = {name: official_key("transformer", name) for name in transformer.state_dict()}
+        tensors.check_names(missing=sorted(set(names.values()) - set(tensors.keys)), unknown=[])
+        tensors.fill(transformer, names, device=device, dtype=dtype)
+    return config, transformer
+
+
+def _empty_transformer(config: LTX2Config) -> LTX2Transformer:
+    with torch.device("meta"):
+        return LTX2Transformer(config.transformer)
+
+
 class _Placing(TypedDict):
     device: torch.device | str
     dtype: torch.dtype
@@ -153,7 +183,7 @@ def _empty(config: LTX2Config, encoder: GemmaTextEncoder) -> LTX2Components:
             config=config,
             text_encoder=encoder,
             connectors=TextConnectors(config.connectors),
-            transformer=LTX2Transformer(config.transformer),
+            transformer=_empty_transformer(config),
             video_vae=VideoVAE(config.video_vae),
             audio_vae=AudioVAE(config.audio_vae),
             vocoder=Vocoder(config.vocoder),

@@ -19,7 +19,7 @@ from fastvideo.models.ltx2.adaln import AdaLayerNormSingle, Modulation, Timestep
 from fastvideo.models.ltx2.linear import Linear
 from fastvideo.models.ltx2.metadata_section import MetadataSection
 from fastvideo.models.ltx2.rope import FREQUENCY_PRECISIONS, ROPE_TYPES, RopeTable, RopeType, rope_table
-from fastvideo.models.ltx2.transformer_block import AudioVideoBlock, StreamConditions
+from fastvideo.models.ltx2.transformer_block import AudioVideoBlock, StreamConditions, TextKeys
 
 CrossTimestep = Literal["official", "own", "other"]
 
@@ -153,14 +153,15 @@ class ModalityInput:
 
     latents [B, N, C]; timesteps [B, N] = sigma * mask in 0..1 (0 keeps a token), or [B, 1] where it is the same for all
     tokens, which saves looking rows up for each; sigma [B], 0 for a frozen stream;
-    positions [1 or B, axes, N, 2] (see rope.py); context [B, S, D], every position of which is attended to.
+    positions [1 or B, axes, N, 2] (see rope.py); context [B, S, D], every position of which is attended to, or None
+    where the forward pass gets the text in another form.
     """
 
     latents: Tensor
     timesteps: Tensor
     sigma: Tensor
     positions: Tensor
-    context: Tensor
+    context: Tensor | None
 
     def __post_init__(self) -> None:
         batch, tokens, _ = self.latents.shape
@@ -174,7 +175,7 @@ class ModalityInput:
             raise ValueError(
                 f"positions: expected shape ({batch} or 1, axes, {tokens}, 2), got {tuple(self.positions.shape)}"
             )
-        if self.context.ndim != 3 or self.context.shape[0] != batch:
+        if self.context is not None and (self.context.ndim != 3 or self.context.shape[0] != batch):
             raise ValueError(f"context: expected shape ({batch}, S, D), got {tuple(self.context.shape)}")
 
 
@@ -185,6 +186,15 @@ class RopeTables(NamedTuple):
     audio: RopeTable
     video_cross: RopeTable
     audio_cross: RopeTable
+
+
+class TextInput(NamedTuple):
+    """A prompt as the blocks read it: contexts [B, S, D] at the width of picture and sound, and for each block its keys
+    and values, where these are kept."""
+
+    video: Tensor
+    audio: Tensor
+    keys: tuple[TextKeys, ...] | None = None
 
 
 class Perturbation(NamedTuple):
@@ -271,15 +281,36 @@ class LTX2Transformer(nn.Module):
             self._rope_table(audio[:, :1], config.audio_dim, audio_heads, shared_extent),
         )
 
+    def text_input(self, video_context: Tensor, audio_context: Tensor, *, keep_keys: bool = False) -> TextInput:
+        """Contexts [B, S, D] in the form that holds for all steps of a segment. With ``keep_keys`` the blocks' keys and
+        values are made once for all of them, unless the model modulates the text by the noise level (2.3).
+
+        It holds as long as the weights do.
+        """
+        video = self._projected(self.caption_projection, video_context)
+        audio = self._projected(self.audio_caption_projection, audio_context)
+        if not keep_keys or self.config.cross_attention_adaln:
+            return TextInput(video, audio)
+        blocks = (cast(AudioVideoBlock, block) for block in self.transformer_blocks)
+        return TextInput(video, audio, tuple(block.text_keys(video, audio) for block in blocks))
+
     def forward(
         self,
         video: ModalityInput,
         audio: ModalityInput,
         *,
         rope: RopeTables | None = None,
+        text: TextInput | None = None,
         perturbation: Perturbation = Perturbation(),  # noqa: B008  # immutable
     ) -> tuple[Tensor, Tensor]:
-        """Velocities [B, N, out_channels] and [B, M, audio_out_channels], in the type of the weights."""
+        """Velocities [B, N, out_channels] and [B, M, audio_out_channels], in the type of the weights.
+
+        Without ``text`` the contexts of both inputs are read.
+        """
+        if text is None:
+            if video.context is None or audio.context is None:
+                raise ValueError("expected contexts in both inputs, or text; got neither")
+            text = self.text_input(video.context, audio.context)
         tables = self.rope_tables(video.positions, audio.positions) if rope is None else rope
         video_timesteps, audio_timesteps = Timesteps.per_token(video.timesteps), Timesteps.per_token(audio.timesteps)
 
@@ -292,7 +323,7 @@ class LTX2Transformer(nn.Module):
             self.av_ca_audio_scale_shift_adaln_single, self.av_ca_v2a_gate_adaln_single, audio_timesteps, video.sigma
         )
         video_conditions = StreamConditions(
-            context=self._projected(self.caption_projection, video.context),
+            context=text.video,
             modulation=video_modulation,
             prompt=self._prompt_modulation(self.prompt_adaln_single, video.sigma),
             cross_scale_shift=video_cross,
@@ -301,7 +332,7 @@ class LTX2Transformer(nn.Module):
             cross_rope=tables.video_cross,
         )
         audio_conditions = StreamConditions(
-            context=self._projected(self.audio_caption_projection, audio.context),
+            context=text.audio,
             modulation=audio_modulation,
             prompt=self._prompt_modulation(self.audio_prompt_adaln_single, audio.sigma),
             cross_scale_shift=audio_cross,
@@ -321,6 +352,7 @@ class LTX2Transformer(nn.Module):
                 y,
                 video_conditions,
                 audio_conditions,
+                text=None if text.keys is None else text.keys[index],
                 values_only=index in perturbation.value_blocks,
                 isolated=perturbation.isolated,
             )

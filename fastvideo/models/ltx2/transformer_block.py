@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from fastvideo.models.ltx2.adaln import Modulation, gated, modulate
-from fastvideo.models.ltx2.attention import Attention, FeedForward, rms_norm
+from fastvideo.models.ltx2.attention import Attention, FeedForward, KeysValues, rms_norm
 from fastvideo.models.ltx2.rope import RopeTable, RopeType
 
 
@@ -27,6 +27,13 @@ class StreamConditions(NamedTuple):
     cross_gate: Modulation
     rope: RopeTable
     cross_rope: RopeTable
+
+
+class TextKeys(NamedTuple):
+    """What one block's text attentions of picture and sound look at."""
+
+    video: KeysValues
+    audio: KeysValues
 
 
 class AudioVideoBlock(nn.Module):
@@ -86,25 +93,43 @@ class AudioVideoBlock(nn.Module):
         video_conditions: StreamConditions,
         audio_conditions: StreamConditions,
         *,
+        text: TextKeys | None = None,
         values_only: bool = False,
         isolated: bool = False,
     ) -> tuple[Tensor, Tensor]:
-        """video [B, N, dim], audio [B, M, audio_dim] -> the same shapes. See ``Perturbation`` for the flags."""
+        """video [B, N, dim], audio [B, M, audio_dim] -> the same shapes.
+
+        ``text`` is what :meth:`text_keys` gave for the conditions' contexts. See ``Perturbation`` for the flags.
+        """
         video = self._attend_to_self(video, video_conditions, self.attn1, self.scale_shift_table, values_only)
         video = self._attend_to_text(
-            video, video_conditions, self.attn2, self.scale_shift_table, self.prompt_scale_shift_table
+            video,
+            video_conditions,
+            self.attn2,
+            self.scale_shift_table,
+            self.prompt_scale_shift_table,
+            None if text is None else text.video,
         )
         audio = self._attend_to_self(
             audio, audio_conditions, self.audio_attn1, self.audio_scale_shift_table, values_only
         )
         audio = self._attend_to_text(
-            audio, audio_conditions, self.audio_attn2, self.audio_scale_shift_table, self.audio_prompt_scale_shift_table
+            audio,
+            audio_conditions,
+            self.audio_attn2,
+            self.audio_scale_shift_table,
+            self.audio_prompt_scale_shift_table,
+            None if text is None else text.audio,
         )
         if not isolated:
             video, audio = self._attend_to_each_other(video, audio, video_conditions, audio_conditions)
         video = self._feed_forward(video, video_conditions, self.ff, self.scale_shift_table)
         audio = self._feed_forward(audio, audio_conditions, self.audio_ff, self.audio_scale_shift_table)
         return video, audio
+
+    def text_keys(self, video_context: Tensor, audio_context: Tensor) -> TextKeys:
+        """For projected contexts [B, S, D], of a model that does not modulate the text (2.0): the same in all steps."""
+        return TextKeys(self.attn2.keys_values(video_context), self.audio_attn2.keys_values(audio_context))
 
     def _attend_to_self(
         self, x: Tensor, conditions: StreamConditions, attention: Attention, table: Tensor, values_only: bool
@@ -114,11 +139,17 @@ class AudioVideoBlock(nn.Module):
         return gated(x, gate, attention(queries, rope=conditions.rope, values_only=values_only))
 
     def _attend_to_text(
-        self, x: Tensor, conditions: StreamConditions, attention: Attention, table: Tensor, prompt_table: Tensor | None
+        self,
+        x: Tensor,
+        conditions: StreamConditions,
+        attention: Attention,
+        table: Tensor,
+        prompt_table: Tensor | None,
+        keys_values: KeysValues | None,
     ) -> Tensor:
         queries = rms_norm(x, self.eps)
         if prompt_table is None or conditions.prompt is None:
-            return x + cast(Tensor, attention(queries, conditions.context))
+            return x + cast(Tensor, attention(queries, conditions.context, keys_values=keys_values))
         shift, scale, gate = conditions.modulation.select(table, 6, 9)
         context_shift, context_scale = conditions.prompt.select(prompt_table, 0, 2)
         context = modulate(conditions.context, context_shift, context_scale)

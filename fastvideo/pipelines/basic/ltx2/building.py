@@ -5,18 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from fastvideo.api.errors import ConfigValidationError
 from fastvideo.api.schema import GeneratorConfig, GpuPoolConfig
+from fastvideo.models.ltx2.connectors import TextConnectors
 from fastvideo.models.ltx2.diffusers_folder import DIFFUSERS_UPSAMPLER_FOLDER, is_diffusers_folder
 from fastvideo.models.ltx2.linear import use_onednn
-from fastvideo.models.ltx2.loader import UPSAMPLER_FOLDER, checkpoint_file, load_components
-from fastvideo.pipelines.basic.ltx2.compilation import compile_parts
+from fastvideo.models.ltx2.loader import UPSAMPLER_FOLDER, checkpoint_file, load_components, load_transformer
+from fastvideo.pipelines.basic.ltx2.compilation import compile_parts, compile_transformer
 from fastvideo.pipelines.basic.ltx2.pipeline import LTX2Pipeline
 from fastvideo.pipelines.basic.ltx2.pipeline_configs import LTX2T2VConfig, Precision
 from fastvideo.pipelines.basic.ltx2.placement import Placement, offloaded_parts
 from fastvideo.pipelines.basic.ltx2.recipe import LTX2Recipe
 from fastvideo.pipelines.basic.ltx2.segment_inputs import ContinuationSettings
+from fastvideo.pipelines.basic.ltx2.sequence.lead import SequenceLead
+from fastvideo.pipelines.basic.ltx2.sequence.processes import SequenceProcesses
+from fastvideo.pipelines.basic.ltx2.sequence.size import sequence_size
 
 # What the adapter of ``pipeline.components.lora_path`` is called.
 DEFAULT_LORA = "default"
@@ -28,9 +33,29 @@ def build_pipeline(
 ) -> LTX2Pipeline:
     """Load the checkpoint and put its parts where ``engine.offload`` says; ``recipe`` says how it samples.
 
-    Raises CheckpointError, and ConfigValidationError for joins that cannot be made, or for what torch.compile does not
-    take.
+    With ``engine.num_gpus`` above 1 the transformer is loaded by as many processes, of which this one is the first.
+
+    Raises CheckpointError, and ConfigValidationError for joins that cannot be made, for what torch.compile does not
+    take, or for more GPUs than there are.
     """
+    size = sequence_size(config)
+    if size == 1:
+        return _built(checkpoint, config, pool, recipe, None)
+    processes = SequenceProcesses(checkpoint, config, size)
+    try:
+        return _built(checkpoint, config, pool, recipe, processes)
+    except BaseException:
+        processes.close()
+        raise
+
+
+def _built(
+    checkpoint: Path,
+    config: GeneratorConfig,
+    pool: GpuPoolConfig | None,
+    recipe: LTX2Recipe | None,
+    processes: SequenceProcesses | None,
+) -> LTX2Pipeline:
     settings = ContinuationSettings.of(pool) if pool is not None else ContinuationSettings()
     pipeline_config = LTX2T2VConfig.of(config)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -51,7 +76,12 @@ def build_pipeline(
     for part in (components.connectors, components.transformer):
         use_onednn(part, config.engine.onednn_linears)
     compile_parts(components, config.engine.compile)
-    pipeline = LTX2Pipeline(components, pipeline_config, recipe=recipe, settings=settings, placement=placement)
+    lead = None
+    if processes is not None:
+        lead = SequenceLead(components.transformer, processes.joined(device), processes)
+    pipeline = LTX2Pipeline(
+        components, pipeline_config, recipe=recipe, settings=settings, placement=placement, lead=lead
+    )
     weights = config.pipeline.components
     if weights.lora_path is not None:
         path = Path(weights.lora_path).expanduser()
@@ -59,6 +89,17 @@ def build_pipeline(
     if weights.refine_lora_path is not None:
         pipeline.lora.add_while_refining(Path(weights.refine_lora_path).expanduser(), weights.refine_lora_strength)
     return pipeline
+
+
+def load_lone_transformer(checkpoint: Path, config: GeneratorConfig, device: torch.device) -> dict[str, nn.Module]:
+    """The transformer of the checkpoint as :func:`build_pipeline` has it, on ``device``; beside it, without memory, the
+    connectors, which LoRA files name as well. Raises as that does."""
+    dtype = torch.float32 if device.type == "cpu" else part_dtypes(LTX2T2VConfig.of(config))["transformer"]
+    whole, transformer = load_transformer(checkpoint, device=device, dtype=dtype)
+    use_onednn(transformer, config.engine.onednn_linears)
+    compile_transformer(transformer, config.engine.compile)
+    with torch.device("meta"):
+        return {"transformer": transformer, "connectors": TextConnectors(whole.connectors)}
 
 
 def upsampler_file(checkpoint: Path, named: str | None) -> Path:

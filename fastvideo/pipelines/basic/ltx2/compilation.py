@@ -11,6 +11,7 @@ from fastvideo.api.errors import ConfigValidationError
 from fastvideo.api.schema import CompileConfig
 from fastvideo.models.ltx2.audio_vae import AudioResBlock
 from fastvideo.models.ltx2.loader import LTX2Components
+from fastvideo.models.ltx2.transformer import LTX2Transformer
 from fastvideo.models.ltx2.video_vae_blocks import ResnetBlock
 
 _SHARED = ("backend", "mode", "fullgraph", "dynamic")
@@ -22,14 +23,19 @@ def compile_parts(components: LTX2Components, config: CompileConfig) -> None:
 
     Raises ConfigValidationError for arguments that ``torch.compile`` does not take.
     """
-    if config.enabled:
-        _compile(components.transformer.transformer_blocks, config, "dit_kwargs")
+    compile_transformer(components.transformer, config)
     if config.text_encoder_enabled:
         _compile(components.text_encoder.layers, config, "text_encoder_kwargs")
     if config.vae_enabled:
         _compile(_blocks_of(components.video_vae, ResnetBlock), config, "vae_kwargs")
     if config.audio_vae_enabled:
         _compile(_blocks_of(components.audio_vae, AudioResBlock), config, "audio_vae_kwargs")
+
+
+def compile_transformer(transformer: LTX2Transformer, config: CompileConfig) -> None:
+    """The transformer's share of :func:`compile_parts`."""
+    if config.enabled:
+        _compile(transformer.transformer_blocks, config, "dit_kwargs")
 
 
 def _blocks_of(part: nn.Module, kind: type[nn.Module]) -> Iterable[nn.Module]:

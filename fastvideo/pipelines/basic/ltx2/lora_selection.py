@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,17 +14,25 @@ from fastvideo.models.ltx2.lora import LoraAdapter, LoraWeights
 from fastvideo.pipelines.basic.ltx2.stage_overrides import REFINE
 
 PARTS = ("transformer", "connectors")
+# Adapters, each with its strength.
+Merged = tuple[tuple[LoraAdapter, float], ...]
 
 
 class LoraSelection:
-    """Adapters by nickname, which of them are selected with what strength, and whether they are merged."""
+    """Adapters by nickname, which of them are selected with what strength, and whether they are merged.
 
-    def __init__(self, modules: Mapping[str, nn.Module]) -> None:
+    ``elsewhere`` is told which are in the weights from now on, for other processes that have some of them.
+    """
+
+    def __init__(
+        self, modules: Mapping[str, nn.Module], elsewhere: Callable[[Merged], None] = lambda adapters: None
+    ) -> None:
+        self._elsewhere = elsewhere
         self._modules = {part: modules[part] for part in PARTS}
         self._weights = LoraWeights(self._modules)
         self._known: dict[str, LoraAdapter] = {}
         self._selected: dict[str, float] = {}
-        self._refining: tuple[tuple[LoraAdapter, float], ...] = ()
+        self._refining: Merged = ()
         self._merged = False
 
     def select(self, nickname: str, path: Path | None, strength: float, *, accumulate: bool) -> None:
@@ -50,12 +58,12 @@ class LoraSelection:
     def merge(self) -> None:
         """Put the selected adapters into the weights."""
         self._merged = True
-        self._weights.merge(self._current())
+        self._put(self._current())
 
     def unmerge(self) -> None:
         """Give back the weights as they were loaded; the selection stays."""
         self._merged = False
-        self._weights.merge(())
+        self._put(())
 
     @contextmanager
     def during(self, stage: str) -> Iterator[None]:
@@ -64,12 +72,16 @@ class LoraSelection:
             yield
             return
         try:
-            self._weights.merge((*self._current(), *self._refining))
+            self._put((*self._current(), *self._refining))
             yield
         finally:
-            self._weights.merge(self._current())
+            self._put(self._current())
 
-    def _current(self) -> tuple[tuple[LoraAdapter, float], ...]:
+    def _put(self, adapters: Merged) -> None:
+        self._weights.merge(adapters)
+        self._elsewhere(adapters)
+
+    def _current(self) -> Merged:
         if not self._merged:
             return ()
         return tuple((self._known[nickname], strength) for nickname, strength in self._selected.items())

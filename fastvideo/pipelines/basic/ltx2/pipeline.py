@@ -35,6 +35,7 @@ from fastvideo.pipelines.basic.ltx2.segment_inputs import (
     make_batch,
 )
 from fastvideo.pipelines.basic.ltx2.segment_plan import AUDIO_LATENTS_PER_SECOND, TEMPORAL_SCALE, whole_latent_frames
+from fastvideo.pipelines.basic.ltx2.sequence.lead import SequenceLead
 from fastvideo.pipelines.basic.ltx2.sigmas import DISTILLED_SIGMAS
 from fastvideo.pipelines.basic.ltx2.stages import (
     LTX2AudioDecodingStage,
@@ -54,7 +55,7 @@ from fastvideo.pipelines.basic.ltx2.trajectory import Trajectory
 class LTX2Pipeline:
     """The stages in order. Not thread-safe: one segment at a time, and ``lora`` changes between segments.
 
-    ``clock`` gives seconds, for the timings in the result.
+    ``lead`` has the transformer run on several ranks. ``clock`` gives seconds, for the timings in the result.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class LTX2Pipeline:
         recipe: LTX2Recipe | None = None,
         settings: ContinuationSettings | None = None,
         placement: Placement | None = None,
+        lead: SequenceLead | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         video, audio = components.video_vae.config, components.audio_vae.config
@@ -74,7 +76,10 @@ class LTX2Pipeline:
         self._settings = settings if settings is not None else ContinuationSettings()
         self._placement = placement if placement is not None else Placement(components.modules(), torch.device("cpu"))
         self._clock = clock
-        self.lora = LoraSelection(components.modules())
+        self._lead = lead
+        self.lora = (
+            LoraSelection(components.modules()) if lead is None else LoraSelection(components.modules(), lead.merge)
+        )
         self._audio_channels = audio.latent_channels
         self._geometry = ModelGeometry(
             spatial_scale=video.spatial_scale,
@@ -86,9 +91,10 @@ class LTX2Pipeline:
         self.prepare_latents = LTX2LatentPreparationStage(video, audio, self._placement.device)
         self.condition = LTX2ConditioningStage(components.video_vae, audio.latent_channels, audio.latent_bins)
         self.denoise = LTX2DenoisingStage(
-            components.transformer,
+            components.transformer if lead is None else lead,
             spatial_scale=video.spatial_scale,
             temporal_scale=video.temporal_scale,
+            keep_text_keys=config.keep_text_keys,
             one_graph=config.one_graph,
         )
         self.upsample = (
@@ -97,6 +103,11 @@ class LTX2Pipeline:
         self.reencode_audio = LTX2AudioReencodingStage(components.audio_vae, components.vocoder)
         self.decode_audio = LTX2AudioDecodingStage(components.audio_vae, components.vocoder)
         self.decode_video = LTX2VideoDecodingStage(components.video_vae)
+
+    def close(self) -> None:
+        """End the processes of the other ranks, where there are any. Nothing can be generated afterwards."""
+        if self._lead is not None:
+            self._lead.close()
 
     def batch(self, request: GenerationRequest, cancel: CancellationToken | None = None) -> LTX2Batch:
         """The checked inputs of a resolved request. Raises ConfigValidationError, StateInvalid or ImageInvalid."""

@@ -28,6 +28,7 @@ class LTX2T2VConfig:
     is_causal: bool = False
     enable_stage_verification: bool = True
     one_graph: bool = False
+    keep_text_keys: bool = True
 
     @classmethod
     def of(cls, config: GeneratorConfig) -> LTX2T2VConfig:
@@ -38,4 +39,5 @@ class LTX2T2VConfig:
             vae_tiling=cls.vae_tiling if tiling is None else tiling,
             enable_stage_verification=config.engine.enable_stage_verification,
             one_graph=config.engine.compile.enabled,
+            keep_text_keys=config.engine.keep_text_keys,
         )

@@ -13,9 +13,10 @@ from fastvideo.api.presets import InferencePreset
 from fastvideo.api.schema import GenerationRequest, GeneratorConfig
 from fastvideo.api.support import refuse_unsupported
 from fastvideo.pipelines.basic.ltx2.recipe import SOUND_WORKLOADS
+from fastvideo.pipelines.basic.ltx2.sequence.size import sequence_size
 from fastvideo.pipelines.basic.ltx2.stage_overrides import REFINE
 
-_ONE_DEVICE = "the model runs on one device"
+_BY_SEQUENCE = "several GPUs share the tokens of the picture, and each has all weights of the transformer"
 _LOCAL = "models are local files, and nothing is fetched"
 _ONE_STAGE = "both stages run in one request, and the second makes the size that sampling asks for"
 _WHOLE_CHECKPOINT = (
@@ -28,14 +29,11 @@ _NO_SUCH_INPUT = "LTX-2 takes prompts, images and clips at given frames, and a s
 GENERATOR_REASONS: Mapping[str, str] = {
     "revision": _LOCAL,
     "trust_remote_code": "code that comes with a checkpoint is never run",
-    "engine.num_gpus": _ONE_DEVICE,
-    "engine.execution_backend": _ONE_DEVICE,
-    "engine.parallelism.tp_size": _ONE_DEVICE,
-    "engine.parallelism.sp_size": _ONE_DEVICE,
-    "engine.parallelism.hsdp_replicate_dim": _ONE_DEVICE,
-    "engine.parallelism.hsdp_shard_dim": _ONE_DEVICE,
-    "engine.parallelism.dist_timeout": _ONE_DEVICE,
-    "engine.use_fsdp_inference": _ONE_DEVICE,
+    "engine.execution_backend": "the GPUs of one model are on one machine, with a process each",
+    "engine.parallelism.tp_size": _BY_SEQUENCE,
+    "engine.parallelism.hsdp_replicate_dim": _BY_SEQUENCE,
+    "engine.parallelism.hsdp_shard_dim": _BY_SEQUENCE,
+    "engine.use_fsdp_inference": _BY_SEQUENCE,
     "engine.quantization": "weights are used in the types of the bf16 checkpoint",
     "pipeline.components.config_root": _WHOLE_CHECKPOINT,
     "pipeline.components.pipeline_config_path": "the pipeline is configured by the generator's own settings",
@@ -79,6 +77,7 @@ UNGUIDED_REASONS: Mapping[str, str] = {
     "sampling.batch_cfg": UNGUIDED,
 }
 
+_SAME_AS_DEFAULT_OF_GENERATORS: Mapping[str, Collection[Any]] = {"engine.parallelism.tp_size": (1,)}
 _SAME_AS_DEFAULT: Mapping[str, Collection[Any]] = {
     "sampling.true_cfg_scale": (1.0,),
     "sampling.guidance_scale_2": (1.0,),
@@ -88,7 +87,10 @@ _WORKLOADS = (None, "t2v", "i2v", *SOUND_WORKLOADS)
 
 def check_generator_config(config: GeneratorConfig) -> None:
     """Raise ConfigValidationError, with the path, for a setting that cannot be honoured."""
-    refuse_unsupported(config, GeneratorConfig(model_path=config.model_path), GENERATOR_REASONS)
+    refuse_unsupported(
+        config, GeneratorConfig(model_path=config.model_path), GENERATOR_REASONS, _SAME_AS_DEFAULT_OF_GENERATORS
+    )
+    sequence_size(config)
     if config.pipeline.workload_type not in _WORKLOADS:
         raise ConfigValidationError(
             "pipeline.workload_type", f"expected t2v, i2v, t2a or v2a for LTX-2, got {config.pipeline.workload_type}"

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from fastvideo.models.ltx2.rope import audio_positions, video_positions
-from fastvideo.models.ltx2.transformer import LTX2Transformer, ModalityInput, Perturbation, RopeTables
+from fastvideo.models.ltx2.transformer import (
+    LTX2TransformerConfig,
+    ModalityInput,
+    Perturbation,
+    RopeTables,
+    TextInput,
+)
 from fastvideo.pipelines.basic.ltx2.batch import LTX2Batch, Stream, TextContext
 from fastvideo.pipelines.basic.ltx2.guidance import WeakPass
 from fastvideo.pipelines.basic.ltx2.pipeline_configs import LTX2T2VConfig
@@ -18,20 +25,56 @@ from fastvideo.pipelines.basic.ltx2.stages.stage import Stage
 Prediction = tuple[Tensor, Tensor]
 
 
+class VelocityModel(Protocol):
+    """A transformer, wherever it runs; see ``LTX2Transformer``. A stage asks for tables first, then for texts."""
+
+    config: LTX2TransformerConfig
+
+    def rope_tables(self, video_positions: Tensor, audio_positions: Tensor) -> RopeTables: ...
+
+    def text_input(self, video_context: Tensor, audio_context: Tensor, *, keep_keys: bool = False) -> TextInput: ...
+
+    def __call__(
+        self,
+        video: ModalityInput,
+        audio: ModalityInput,
+        *,
+        rope: RopeTables,
+        text: TextInput,
+        perturbation: Perturbation,
+    ) -> Prediction: ...
+
+
+class _Conditions(NamedTuple):
+    """What is the same in all steps of a stage; texts by the contexts that they were made from."""
+
+    positions: tuple[Tensor, Tensor]
+    rope: RopeTables
+    texts: dict[tuple[int, ...], TextInput]
+
+
 class LTX2DenoisingStage(Stage):
     """Euler steps of flow matching over the noise levels of the batch's stage; one forward pass each, and one more for
     every weaker prediction that the guidance moves away from.
 
-    With ``one_graph`` a clip without kept tokens is computed in the shapes of one with them, so that a compiled
+    ``keep_text_keys`` makes the text's keys and values once a stage, in place of once a step. With ``one_graph`` a clip
+    without kept tokens is computed in the shapes of one with them, so that a compiled
     transformer has one graph for both.
     """
 
     def __init__(
-        self, transformer: LTX2Transformer, *, spatial_scale: int, temporal_scale: int, one_graph: bool = False
+        self,
+        transformer: VelocityModel,
+        *,
+        spatial_scale: int,
+        temporal_scale: int,
+        keep_text_keys: bool = True,
+        one_graph: bool = False,
     ) -> None:
         self._transformer = transformer
         self._spatial_scale = spatial_scale
         self._temporal_scale = temporal_scale
+        self._keep_text_keys = keep_text_keys
         self._one_graph = one_graph
         self._perturbations: dict[WeakPass, Perturbation] = {
             "negative": Perturbation(),
@@ -71,10 +114,10 @@ class LTX2DenoisingStage(Stage):
         )
         appended = video.appended_positions
         positions = (grid if appended is None else torch.cat([grid, appended], dim=2), sound)
-        rope = self._transformer.rope_tables(*positions)
+        conditions = _Conditions(positions, self._transformer.rope_tables(*positions), {})
         for step in range(stage.steps):
             sigma, following = stage.sigmas[step], stage.sigmas[step + 1]
-            predictions, weaker = self._step_predictions(batch, sigma, positions, rope)
+            predictions, weaker = self._step_predictions(batch, sigma, conditions)
             for index, (stream, guidance) in enumerate(((video, stage.guidance.video), (audio, stage.guidance.audio))):
                 clean = guidance.apply(predictions[index], {name: weak[index] for name, weak in weaker.items()})
                 clean = torch.lerp(stream.clean, clean, stream.mask.unsqueeze(-1))
@@ -84,7 +127,7 @@ class LTX2DenoisingStage(Stage):
             yield step + 1
 
     def _step_predictions(
-        self, batch: LTX2Batch, sigma: float, positions: tuple[Tensor, Tensor], rope: RopeTables
+        self, batch: LTX2Batch, sigma: float, conditions: _Conditions
     ) -> tuple[Prediction, dict[WeakPass, Prediction]]:
         """The full prediction of a step, and the weaker ones that its guidance needs."""
         context, negative, passes = batch.context, batch.negative_context, batch.stage.guidance.passes
@@ -93,16 +136,16 @@ class LTX2DenoisingStage(Stage):
         whole = Perturbation(isolated=batch.stage.isolated)
         if batch.stage.batch_cfg and "negative" in passes:
             assert negative is not None
-            full, weaker["negative"] = self._predictions(batch, (context, negative), whole, sigma, positions, rope)
+            full, weaker["negative"] = self._predictions(batch, (context, negative), whole, sigma, conditions)
         else:
-            (full,) = self._predictions(batch, (context,), whole, sigma, positions, rope)
+            (full,) = self._predictions(batch, (context,), whole, sigma, conditions)
         for name in passes:
             if name not in weaker:
                 prompt = negative if name == "negative" else context
                 assert prompt is not None
                 weak = self._perturbations[name]
                 perturbation = weak._replace(isolated=weak.isolated or batch.stage.isolated)
-                (weaker[name],) = self._predictions(batch, (prompt,), perturbation, sigma, positions, rope)
+                (weaker[name],) = self._predictions(batch, (prompt,), perturbation, sigma, conditions)
         return full, weaker
 
     def _predictions(
@@ -111,27 +154,38 @@ class LTX2DenoisingStage(Stage):
         contexts: tuple[TextContext, ...],
         perturbation: Perturbation,
         sigma: float,
-        positions: tuple[Tensor, Tensor],
-        rope: RopeTables,
+        conditions: _Conditions,
     ) -> list[Prediction]:
         """The clean latents of picture and sound, float32, that one forward pass predicts with each context."""
         batch.cancel.raise_if_cancelled()
         assert batch.video is not None
         assert batch.audio is not None
+        video, audio = (
+            self._modality(stream, sigma, positions, len(contexts))
+            for stream, positions in zip((batch.video, batch.audio), conditions.positions, strict=True)
+        )
         video_velocity, audio_velocity = self._transformer(
-            self._modality(batch.video, sigma, positions[0], [context.video for context in contexts]),
-            self._modality(batch.audio, sigma, positions[1], [context.audio for context in contexts]),
-            rope=rope,
+            video,
+            audio,
+            rope=conditions.rope,
+            text=self._text(contexts, conditions.texts),
             perturbation=perturbation,
         )
         return [
             (_clean(batch.video, sigma, video), _clean(batch.audio, sigma, audio))
-            for video, audio in zip(video_velocity.split(1), audio_velocity.split(1), strict=True)
+            for video, audio in zip(torch.split(video_velocity, 1), torch.split(audio_velocity, 1), strict=True)
         ]
 
-    def _modality(self, stream: Stream, sigma: float, positions: Tensor, contexts: list[Tensor]) -> ModalityInput:
-        """The same tokens once for each context."""
-        count = len(contexts)
+    def _text(self, contexts: tuple[TextContext, ...], made: dict[tuple[int, ...], TextInput]) -> TextInput:
+        """The contexts as samples of one batch, as the transformer reads them."""
+        key = tuple(id(context) for context in contexts)
+        if key not in made:
+            streams = [torch.cat(parts) if len(parts) > 1 else parts[0] for parts in zip(*contexts, strict=True)]
+            made[key] = self._transformer.text_input(*streams, keep_keys=self._keep_text_keys)
+        return made[key]
+
+    def _modality(self, stream: Stream, sigma: float, positions: Tensor, count: int) -> ModalityInput:
+        """The same tokens ``count`` times."""
         mask = stream.mask if self._one_graph or not stream.made_whole else stream.mask[:, :1]
         # A stream that is kept whole is clean, also where the other one asks how noisy it is.
         level = 0.0 if stream.frozen else sigma
@@ -140,7 +194,7 @@ class LTX2DenoisingStage(Stage):
             timesteps=(sigma * mask).expand(count, -1),
             sigma=torch.full((count,), level, device=stream.latents.device),
             positions=positions,
-            context=torch.cat(contexts) if count > 1 else contexts[0],
+            context=None,
         )
 
     def verify_input(self, batch: LTX2Batch) -> None:

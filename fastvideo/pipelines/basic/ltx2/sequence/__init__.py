@@ -1,0 +1,1 @@
+"""The transformer over several processes, which share the tokens of the picture."""
