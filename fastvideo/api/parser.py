@@ -24,6 +24,7 @@ from fastvideo.api.request_metadata import (
 from fastvideo.api.schema import GenerationRequest, RunConfig, ServeConfig
 
 T = TypeVar("T")
+_UNKNOWN_KEY = "unknown key"
 
 
 def parse_config(config_type: type[T], raw: Any) -> T:
@@ -34,17 +35,11 @@ def parse_config(config_type: type[T], raw: Any) -> T:
     """
     if isinstance(raw, config_type):
         return raw
-    if not isinstance(raw, Mapping):
-        raise ConfigValidationError("", f"expected a mapping for {config_type.__name__}, got {type(raw).__name__}")
-    try:
-        document = json.dumps(_json_ready(raw, ""))
-    except RecursionError:
-        raise ConfigValidationError("", "the mapping is nested too deeply, or contains itself") from None
-    try:
-        adapter: TypeAdapter[T] = _adapter(config_type)  # type: ignore[arg-type]  # every class is hashable
-        parsed = adapter.validate_json(document)
-    except ValidationError as error:
-        raise _first_fault(config_type, raw, error) from None
+    parsed: T
+    parsed, faults = _validated(config_type, raw)
+    if faults:
+        # Unknown keys first: a misspelt key often explains the missing one beside it.
+        raise min(faults, key=lambda fault: not fault.message.startswith(_UNKNOWN_KEY))
     if isinstance(parsed, GenerationRequest):
         bind_generation_request_raw(parsed, raw)
     elif isinstance(parsed, RunConfig):
@@ -52,6 +47,33 @@ def parse_config(config_type: type[T], raw: Any) -> T:
     elif isinstance(parsed, ServeConfig):
         bind_serve_config_raw(parsed, raw)
     return parsed
+
+
+def config_faults(config_type: type[Any], raw: Any) -> list[ConfigValidationError]:
+    """Every fault of a mapping, in the order of the type's fields; none where :func:`parse_config` takes it."""
+    return _validated(config_type, raw)[1]
+
+
+def config_schema(config_type: type[Any]) -> dict[str, Any]:
+    """What files of ``config_type`` may hold, as JSON Schema (draft 2020-12)."""
+    adapter: TypeAdapter[Any] = _adapter(config_type)  # type: ignore[arg-type]  # every class is hashable
+    return adapter.json_schema()
+
+
+def _validated(config_type: type[Any], raw: Any) -> tuple[Any, list[ConfigValidationError]]:
+    """An instance, or the faults that keep ``raw`` from being one."""
+    if not isinstance(raw, Mapping):
+        what = f"expected a mapping for {config_type.__name__}, got {type(raw).__name__}"
+        return None, [ConfigValidationError("", what)]
+    adapter: TypeAdapter[Any] = _adapter(config_type)  # type: ignore[arg-type]  # every class is hashable
+    try:
+        return adapter.validate_json(json.dumps(_json_ready(raw, ""))), []
+    except RecursionError:
+        return None, [ConfigValidationError("", "the mapping is nested too deeply, or contains itself")]
+    except ConfigValidationError as error:
+        return None, [error]
+    except ValidationError as error:
+        return None, _faults(config_type, raw, error)
 
 
 @functools.cache
@@ -77,22 +99,27 @@ def _json_ready(value: Any, path: str) -> Any:
     )
 
 
-def _first_fault(config_type: type[Any], raw: Mapping[str, Any], error: ValidationError) -> ConfigValidationError:
-    faults = error.errors(include_url=False, include_context=True)
-    # Unknown keys first: a misspelt key often explains the missing one beside it.
-    fault = min(faults, key=lambda item: item["type"] != "unexpected_keyword_argument")
-    path, leaf_type = _dotted_path(config_type, raw, fault["loc"])
+def _faults(config_type: type[Any], raw: Mapping[str, Any], error: ValidationError) -> list[ConfigValidationError]:
+    """One fault per place, as a union has one per member."""
+    places: dict[str, list[Any]] = {}
+    for item in error.errors(include_url=False, include_context=True):
+        places.setdefault(_dotted_path(config_type, raw, item["loc"])[0], []).append(item)
+    return [_fault(config_type, raw, path, items) for path, items in places.items()]
+
+
+def _fault(config_type: type[Any], raw: Mapping[str, Any], path: str, items: list[Any]) -> ConfigValidationError:
+    fault = items[0]
     kind = fault["type"]
     if kind == "unexpected_keyword_argument":
+        leaf_type = _dotted_path(config_type, raw, fault["loc"])[1]
         name = str(fault["loc"][-1])
         known = sorted(f.name for f in fields(leaf_type)) if is_dataclass(leaf_type) else []
         close = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(known)}"
-        return ConfigValidationError(path, f"unknown key; {hint}")
+        return ConfigValidationError(path, f"{_UNKNOWN_KEY}; {hint}")
     if kind == "missing":
         return ConfigValidationError(path, "is required and missing")
-    same_place = [item for item in faults if _dotted_path(config_type, raw, item["loc"])[0] == path]
-    wanted = " or ".join(dict.fromkeys(_wanted(item) for item in same_place))
+    wanted = " or ".join(dict.fromkeys(_wanted(item) for item in items))
     return ConfigValidationError(path, f"expected {wanted}, got {_shown(fault['input'])}")
 
 

@@ -45,8 +45,9 @@ def build_generator(
     return VideoGenerator(config, pool=pool, limits=limits)
 
 
-def generator_defaults(config: GeneratorConfig) -> Mapping[str, Any]:
-    """The request values that the generator's preset prefers, without building it.
+def generator_defaults(config: GeneratorConfig, *, shown: bool = True) -> Mapping[str, Any]:
+    """The request values that the generator's preset prefers, without building it. ``shown``: it is for streams, which
+    need a picture.
 
     Raises ConfigValidationError for a setting that it could not honour, CheckpointError for a model that is not there.
     """
@@ -57,7 +58,8 @@ def generator_defaults(config: GeneratorConfig) -> Mapping[str, Any]:
     from fastvideo.pipelines.basic.ltx2.support import check_generator_config, check_selection
 
     check_generator_config(config)
-    _check_shows_pictures(config)
+    if shown:
+        _check_shows_pictures(config)
     if config.model_path.startswith("tiny:"):
         # Made on first use, by whoever builds the generator.
         parse_tiny(config.model_path)
@@ -88,7 +90,9 @@ def local_checkpoint(model_path: str) -> Path:
     if model_path.startswith("tiny:"):
         return tiny_checkpoint(*parse_tiny(model_path))
     if model_path.startswith("mock:"):
-        raise ConfigValidationError(_PATH, "mock: has no model; build it with fastvideo.entrypoints.model_path")
+        raise ConfigValidationError(
+            _PATH, "mock: paints for servers alone and has no model; expected a checkpoint, embedded: or tiny:"
+        )
     path = Path(model_path).expanduser()
     if not path.exists():
         raise CheckpointError(

@@ -10,7 +10,9 @@ from collections.abc import Iterable, Sequence
 from fastvideo import __version__
 from fastvideo.entrypoints.cli.cli_types import CLISubcommand
 from fastvideo.entrypoints.cli.completion import CompletionSubcommand
+from fastvideo.entrypoints.cli.config import ConfigSubcommand
 from fastvideo.entrypoints.cli.exit_codes import ExitCode, exit_code
+from fastvideo.entrypoints.cli.generate import GenerateSubcommand
 from fastvideo.entrypoints.cli.inspect import InspectSubcommand
 from fastvideo.entrypoints.cli.keys import KeysSubcommand
 from fastvideo.entrypoints.cli.router_serve import RouterServeSubcommand
@@ -25,6 +27,8 @@ def cmd_init() -> list[CLISubcommand]:
     return [
         ServeSubcommand(),
         RouterServeSubcommand(),
+        GenerateSubcommand(),
+        ConfigSubcommand(),
         InspectSubcommand(),
         KeysSubcommand(),
         CompletionSubcommand(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar
@@ -10,7 +11,7 @@ from urllib.parse import urlsplit
 
 from fastvideo.api.access_config import ApiKeyConfig
 from fastvideo.api.errors import ConfigValidationError
-from fastvideo.api.parser import load_raw_config, parse_config
+from fastvideo.api.parser import config_faults, load_raw_config, parse_config
 from fastvideo.entrypoints.access.networks import check_networks
 from fastvideo.entrypoints.streaming.router.tls import TlsFiles
 
@@ -80,22 +81,8 @@ class RouterConfig:
     replica_ca_file: str | None = None
 
     def __post_init__(self) -> None:
-        if not self.replicas:
-            raise ConfigValidationError("replicas", "a router needs at least one replica")
-        if not 0 <= self.port <= 65_535:
-            raise ConfigValidationError("port", f"expected 0 to 65535, got {self.port}")
-        for name in _POSITIVE:
-            if not (math.isfinite(getattr(self, name)) and getattr(self, name) > 0):
-                raise ConfigValidationError(name, f"expected greater than 0, got {getattr(self, name)}")
-        for name in ("failure_threshold", "recovery_threshold"):
-            if getattr(self, name) < 1:
-                raise ConfigValidationError(name, f"expected 1 or more, got {getattr(self, name)}")
-        for name in ("health_check_path", "readiness_path"):
-            path = getattr(self, name)
-            if path is not None and not path.startswith("/"):
-                raise ConfigValidationError(name, f"expected a path that starts with '/', got {path!r}")
-        check_networks(self.trusted_proxies, "trusted_proxies")
-        _check_replicas(self.replicas)
+        for fault in _router_faults(self):
+            raise fault
 
 
 _POSITIVE = (
@@ -105,35 +92,58 @@ _POSITIVE = (
 )
 
 
-def _check_replicas(replicas: list[ReplicaEndpoint]) -> None:
+def _router_faults(config: RouterConfig) -> Iterator[ConfigValidationError]:
+    if not config.replicas:
+        yield ConfigValidationError("replicas", "a router needs at least one replica")
+    if not 0 <= config.port <= 65_535:
+        yield ConfigValidationError("port", f"expected 0 to 65535, got {config.port}")
+    for name in _POSITIVE:
+        if not (math.isfinite(getattr(config, name)) and getattr(config, name) > 0):
+            yield ConfigValidationError(name, f"expected greater than 0, got {getattr(config, name)}")
+    for name in ("failure_threshold", "recovery_threshold"):
+        if getattr(config, name) < 1:
+            yield ConfigValidationError(name, f"expected 1 or more, got {getattr(config, name)}")
+    for name in ("health_check_path", "readiness_path"):
+        path = getattr(config, name)
+        if path is not None and not path.startswith("/"):
+            yield ConfigValidationError(name, f"expected a path that starts with '/', got {path!r}")
+    try:
+        check_networks(config.trusted_proxies, "trusted_proxies")
+    except ConfigValidationError as error:
+        yield error
+    yield from _replica_faults(config.replicas)
+
+
+def _replica_faults(replicas: list[ReplicaEndpoint]) -> Iterator[ConfigValidationError]:
     seen: set[str] = set()
     for index, replica in enumerate(replicas):
         path = f"replicas[{index}]"
-        _check_url(replica.url, f"{path}.url")
+        yield from _url_faults(replica.url, f"{path}.url")
         if replica.address.lower() in seen:
-            raise ConfigValidationError(f"{path}.url", f"Duplicate replica {replica.url!r}")
+            yield ConfigValidationError(f"{path}.url", f"Duplicate replica {replica.url!r}")
         seen.add(replica.address.lower())
         if not (math.isfinite(replica.weight) and replica.weight > 0):
-            raise ConfigValidationError(f"{path}.weight", f"expected greater than 0, got {replica.weight}")
+            yield ConfigValidationError(f"{path}.weight", f"expected greater than 0, got {replica.weight}")
     if len(primaries := [index for index, replica in enumerate(replicas) if replica.primary]) > 1:
-        raise ConfigValidationError(f"replicas[{primaries[1]}].primary", "expected at most one primary replica")
+        yield ConfigValidationError(f"replicas[{primaries[1]}].primary", "expected at most one primary replica")
 
 
-def _check_url(url: str, path: str) -> None:
+def _url_faults(url: str, path: str) -> Iterator[ConfigValidationError]:
     try:
         parts = urlsplit(url)
         port_is_valid = parts.port != 0
     except ValueError:
-        raise ConfigValidationError(path, f"expected a URL such as http://10.0.0.2:8000, got {url!r}") from None
+        yield ConfigValidationError(path, f"expected a URL such as http://10.0.0.2:8000, got {url!r}")
+        return
     port_is_valid = port_is_valid and not parts.netloc.endswith(":")
     if parts.scheme not in ("http", "https") or not parts.hostname or not port_is_valid:
-        raise ConfigValidationError(path, f"expected http://host:port or https://host:port, got {url!r}")
+        yield ConfigValidationError(path, f"expected http://host:port or https://host:port, got {url!r}")
     if parts.username is not None or parts.password is not None:
-        raise ConfigValidationError(path, "expected a URL without a user and password")
+        yield ConfigValidationError(path, "expected a URL without a user and password")
     if parts.path not in ("", "/"):
-        raise ConfigValidationError(path, f"expected a URL without a path, got {url!r}")
+        yield ConfigValidationError(path, f"expected a URL without a path, got {url!r}")
     if "?" in url or "#" in url:
-        raise ConfigValidationError(path, f"expected a URL without query/fragment, got {url!r}")
+        yield ConfigValidationError(path, f"expected a URL without query/fragment, got {url!r}")
 
 
 # --- files
@@ -175,7 +185,7 @@ class _RouterSection:
 
 
 @dataclass
-class _RouterFile:
+class RouterFile:
     """A file for ``fastvideo router-serve``."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
@@ -183,7 +193,7 @@ class _RouterFile:
     router: _RouterSection
 
 
-_HEALTH_CHECK_FIELDS = {
+_NAMES = {
     "path": "health_check_path",
     "interval_seconds": "health_check_interval_seconds",
     "timeout_seconds": "health_check_timeout_seconds",
@@ -192,19 +202,35 @@ _HEALTH_CHECK_FIELDS = {
 
 def parse_router_config(raw: Any) -> RouterConfig:
     """A router file as a mapping, ``router:`` at its top. Raises ConfigValidationError with the place of a fault."""
-    section = parse_config(_RouterFile, raw).router
+    values = _values(parse_config(RouterFile, raw).router)
+    for fault in _faults_in_the_file(values):
+        raise fault
+    return RouterConfig(**values)
+
+
+def router_file_faults(raw: Any) -> list[ConfigValidationError]:
+    """Every fault of a router file's mapping; none where :func:`parse_router_config` takes it."""
+    faults = config_faults(RouterFile, raw)
+    return faults or list(_faults_in_the_file(_values(parse_config(RouterFile, raw).router)))
+
+
+def _values(section: _RouterSection) -> dict[str, Any]:
+    """The arguments of a RouterConfig."""
     values = {item.name: getattr(section, item.name) for item in fields(section)}
     health_check = values.pop("health_check")
-    in_the_file = {}
-    for item in fields(health_check):
-        name = _HEALTH_CHECK_FIELDS.get(item.name, item.name)
-        values[name] = getattr(health_check, item.name)
-        in_the_file[name] = f"health_check.{item.name}"
-    try:
-        return RouterConfig(**values)
-    except ConfigValidationError as error:
-        path = in_the_file.get(error.path, error.path)
-        raise ConfigValidationError(f"router.{path}", error.message) from None
+    return values | {
+        _NAMES.get(item.name, item.name): getattr(health_check, item.name) for item in fields(health_check)
+    }
+
+
+def _faults_in_the_file(values: dict[str, Any]) -> Iterator[ConfigValidationError]:
+    # Unchecked, as its constructor raises the first fault.
+    config = RouterConfig.__new__(RouterConfig)
+    config.__dict__.update(values)
+    in_the_file = {_NAMES.get(item.name, item.name): item.name for item in fields(_HealthCheckSection)}
+    for fault in _router_faults(config):
+        path = f"health_check.{in_the_file[fault.path]}" if fault.path in in_the_file else fault.path
+        yield ConfigValidationError(f"router.{path}", fault.message)
 
 
 def load_router_config(path: str | Path) -> RouterConfig:
