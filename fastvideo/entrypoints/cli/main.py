@@ -17,6 +17,7 @@ from fastvideo.entrypoints.cli.inspect import InspectSubcommand
 from fastvideo.entrypoints.cli.keys import KeysSubcommand
 from fastvideo.entrypoints.cli.router_serve import RouterServeSubcommand
 from fastvideo.entrypoints.cli.serve import ServeSubcommand
+from fastvideo.entrypoints.cli.stream import StreamSubcommand
 
 
 def cmd_init() -> list[CLISubcommand]:
@@ -28,6 +29,7 @@ def cmd_init() -> list[CLISubcommand]:
         ServeSubcommand(),
         RouterServeSubcommand(),
         GenerateSubcommand(),
+        StreamSubcommand(),
         ConfigSubcommand(),
         InspectSubcommand(),
         KeysSubcommand(),
