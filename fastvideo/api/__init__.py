@@ -6,6 +6,7 @@ from fastvideo.api.compat import (
     normalize_generation_request,
     register_continuation_kind,
 )
+from fastvideo.api.continuation_kinds import check_continuation_state
 from fastvideo.api.errors import (
     CheckpointError,
     ConfigValidationError,
@@ -19,6 +20,7 @@ from fastvideo.api.errors import (
     QuotaExceeded,
     StateInvalid,
 )
+from fastvideo.api.image_content import image_from_upload
 from fastvideo.api.limits import validate_request
 from fastvideo.api.overrides import apply_overrides, normalize_overrides, parse_cli_overrides
 from fastvideo.api.parser import (
@@ -153,12 +155,14 @@ __all__ = [
     "bind_generation_request_raw",
     "bind_run_config_raw",
     "bind_serve_config_raw",
+    "check_continuation_state",
     "config_to_dict",
     "explicit_request_updates",
     "get_all_preset_names",
     "get_explicit_paths",
     "get_preset",
     "get_presets_for_family",
+    "image_from_upload",
     "load_config",
     "load_raw_config",
     "load_run_config",

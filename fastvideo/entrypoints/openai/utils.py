@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import binascii
 import os
 import re
 from collections.abc import Sequence
@@ -11,12 +10,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fastvideo.api.errors import ImageInvalid
-from fastvideo.entrypoints.streaming.session_init_image import MAX_INIT_IMAGE_BYTES, check_image, sniff_mime
+from fastvideo.api.image_content import bytes_of_data_url, check_image, uploaded_mime
 
 ImageExtension = Literal["png", "webp", "jpg"]
 
 _SIZE = re.compile(r"\s*(\d{1,5})\s*[xX]\s*(\d{1,5})\s*", re.ASCII)
-_DATA_URL = re.compile(r"data:image/(?:png|jpeg|jpg|webp);base64,", re.IGNORECASE)
 
 
 def parse_size(size: str) -> tuple[int, int] | tuple[None, None]:
@@ -65,30 +63,9 @@ def first_image(images: Sequence[bytes | str], label: str) -> bytes | str:
 
 
 def _save(image: bytes | str, target: Path, label: str) -> Path:
-    data = _from_data_url(image, label) if isinstance(image, str) else image
-    if not data:
-        raise ImageInvalid(f"{label} is empty")
-    mime = sniff_mime(data)
-    if mime is None:
-        raise ImageInvalid(f"{label}: expected a PNG, JPEG or WebP file, got something else")
-    check_image(data, mime, label)
+    data = bytes_of_data_url(image, label) if isinstance(image, str) else image
+    check_image(data, uploaded_mime(data, label), label)
     handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(handle, "wb") as file:
         file.write(data)
     return target
-
-
-def _from_data_url(text: str, label: str) -> bytes:
-    head = _DATA_URL.match(text)
-    if head is None:
-        raise ImageInvalid(
-            f"{label}: expected an uploaded file or a data:image/...;base64, URL; nothing is fetched, and no path is"
-            " opened, that a client names"
-        )
-    # Told from the text's length, before anything of that size is allocated.
-    if len(text) - head.end() > 4 * ((MAX_INIT_IMAGE_BYTES + 2) // 3):
-        raise ImageInvalid(f"{label} is over the limit of {MAX_INIT_IMAGE_BYTES} bytes")
-    try:
-        return binascii.a2b_base64(text[head.end() :].encode("ascii"), strict_mode=True)
-    except (UnicodeEncodeError, binascii.Error):
-        raise ImageInvalid(f"{label} is not valid base64") from None

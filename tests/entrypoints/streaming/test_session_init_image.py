@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from fastvideo.api import image_content
 from fastvideo.api.errors import ImageInvalid
 from fastvideo.entrypoints.streaming import session_init_image
 from fastvideo.entrypoints.streaming.session_init_image import SessionInitImage, persist_session_init_image
@@ -141,9 +142,9 @@ def test_every_fault_is_a_value_error_with_a_sentence_and_leaves_no_file(tmp_pat
 
 def test_the_size_limit_is_inclusive_and_told_before_decoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = encoded("PNG")
-    monkeypatch.setattr(session_init_image, "MAX_INIT_IMAGE_BYTES", len(data))
+    monkeypatch.setattr(image_content, "MAX_IMAGE_BYTES", len(data))
     assert persist_session_init_image(payload(data), output_dir=str(tmp_path)) is not None
-    monkeypatch.setattr(session_init_image, "MAX_INIT_IMAGE_BYTES", len(data) - 1)
+    monkeypatch.setattr(image_content, "MAX_IMAGE_BYTES", len(data) - 1)
     with pytest.raises(ImageInvalid, match="limit"):
         persist_session_init_image(payload(data), output_dir=str(tmp_path))
     with pytest.raises(ImageInvalid, match="limit"):
@@ -151,7 +152,7 @@ def test_the_size_limit_is_inclusive_and_told_before_decoding(tmp_path: Path, mo
 
 
 def test_the_documented_limit_is_32_mib() -> None:
-    assert session_init_image.MAX_INIT_IMAGE_BYTES == 32 * 1024 * 1024
+    assert image_content.MAX_IMAGE_BYTES == 32 * 1024 * 1024
 
 
 def test_a_failed_write_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

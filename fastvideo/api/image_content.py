@@ -1,0 +1,115 @@
+"""Images that came from somebody else: told by their content, bounded, and decoded once before they are relied on."""
+
+from __future__ import annotations
+
+import binascii
+import io
+import re
+import struct
+import zlib
+from typing import TYPE_CHECKING
+
+from fastvideo.api.errors import ImageInvalid
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+MAX_IMAGE_BYTES = 32 << 20
+MAX_IMAGE_PIXELS = 64_000_000
+MAX_SIDE_PX = 32_768
+# MIME type to file extension and to the formats Pillow may find (a phone's JPEG may hold several pictures: MPO).
+IMAGE_TYPES: dict[str, tuple[str, str, frozenset[str]]] = {
+    "image/png": (".png", "PNG", frozenset({"PNG"})),
+    "image/jpeg": (".jpg", "JPEG", frozenset({"JPEG", "MPO"})),
+    "image/jpg": (".jpg", "JPEG", frozenset({"JPEG", "MPO"})),
+    "image/webp": (".webp", "WEBP", frozenset({"WEBP"})),
+}
+_DATA_URL = re.compile(r"data:image/(?:png|jpeg|jpg|webp);base64,", re.IGNORECASE)
+
+
+def image_from_upload(upload: bytes | str, label: str = "image") -> Image.Image:
+    """The picture in a PNG, JPEG or WebP file, which comes as bytes or as a ``data:image/...;base64,`` URL.
+
+    ``label`` is what errors call it. Nothing is fetched and no path is opened. Blocks while it decodes: call it in a
+    thread. Raises ImageInvalid.
+    """
+    data = bytes_of_data_url(upload, label) if isinstance(upload, str) else upload
+    mime = uploaded_mime(data, label)
+    return check_image(data, mime, label)
+
+
+def uploaded_mime(data: bytes, label: str) -> str:
+    """The MIME type of an uploaded file by its first bytes. Raises ImageInvalid for what is empty or no image."""
+    if not data:
+        raise ImageInvalid(f"{label} is empty")
+    mime = sniff_mime(data)
+    if mime is None:
+        raise ImageInvalid(f"{label}: expected a PNG, JPEG or WebP file, got something else")
+    return mime
+
+
+def sniff_mime(data: bytes) -> str | None:
+    """The MIME type that an image's first bytes tell, of those that are taken; None for anything else."""
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "image/png"
+    if data.startswith(b"\xff\xd8\xff"):
+        return "image/jpeg"
+    return "image/webp" if data[:4] == b"RIFF" and data[8:12] == b"WEBP" else None
+
+
+def bytes_of_data_url(text: str, label: str) -> bytes:
+    """The file in a ``data:image/...;base64,`` URL. Raises ImageInvalid for any other text, and for a large one."""
+    head = _DATA_URL.match(text)
+    if head is None:
+        raise ImageInvalid(
+            f"{label}: expected an uploaded file or a data:image/...;base64, URL; nothing is fetched, and no path is"
+            " opened, that a client names"
+        )
+    # Told from the text's length, before anything of that size is allocated.
+    if len(text) - head.end() > base64_chars(MAX_IMAGE_BYTES):
+        raise ImageInvalid(f"{label} is over the limit of {MAX_IMAGE_BYTES} bytes")
+    try:
+        return binascii.a2b_base64(text[head.end() :].encode("ascii"), strict_mode=True)
+    except (UnicodeEncodeError, binascii.Error):
+        raise ImageInvalid(f"{label} is not valid base64") from None
+
+
+def base64_chars(count_bytes: int) -> int:
+    """How long so many bytes are as base64."""
+    return 4 * ((count_bytes + 2) // 3)
+
+
+def check_image(data: bytes, mime: str, label: str) -> Image.Image:
+    """Look at an image's header, then decode it. ``label`` is what errors call it.
+
+    Blocks while it decodes: call it in a thread. Raises ImageInvalid unless it is what its MIME type says.
+    """
+    # Imported here, as the contracts are imported by programs that never see an image.
+    from PIL import Image
+
+    if len(data) > MAX_IMAGE_BYTES:
+        raise ImageInvalid(f"{label} is over the limit of {MAX_IMAGE_BYTES} bytes")
+    _, decoder, formats = IMAGE_TYPES[mime]
+    # What Pillow's decoders raise on damaged input.
+    decoder_errors = (
+        OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError, EOFError,
+        MemoryError, struct.error, zlib.error,
+    )  # fmt: skip
+    try:
+        with Image.open(io.BytesIO(data), formats=[decoder]) as image:
+            width, height = image.size
+            if image.format not in formats:
+                raise ImageInvalid(f"{label} is {image.format}, not {mime} as its mime says")
+            if width * height > MAX_IMAGE_PIXELS or max(width, height) > MAX_SIDE_PX:
+                raise ImageInvalid(
+                    f"{label} is {width}x{height} pixels, over the limit of {MAX_IMAGE_PIXELS} pixels"
+                    f" and {MAX_SIDE_PX} a side"
+                )
+            image.load()
+            return image
+    except ImageInvalid:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise ImageInvalid(f"{label} is over the limit of {MAX_IMAGE_PIXELS} pixels") from None
+    except decoder_errors:
+        raise ImageInvalid(f"{label} is not a readable {mime} file; it may be cut off or mislabelled") from None
