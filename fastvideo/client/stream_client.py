@@ -3,81 +3,40 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
-import random
 import uuid
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self, TypeVar
 
-from pydantic import BaseModel, ValidationError
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
-from websockets.http11 import Response
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
 
-from fastvideo.client.comeback import Comeback
-from fastvideo.client.errors import SegmentStopped, StreamClosed, StreamError
-from fastvideo.client.stream_protocol import Event, InitSegment, Media, MediaFragment, StreamProtocol
+from fastvideo.client.errors import StreamClosed, stream_error
+from fastvideo.client.handshake import OPEN_TIMEOUT_S, first_socket, key_to_show
+from fastvideo.client.received_segment import ReceivedSegment, SegmentCollector
+from fastvideo.client.session_link import SessionLink
+from fastvideo.client.stream_protocol import Event, StreamProtocol
 from fastvideo.entrypoints.streaming.protocol import (
     ClientMessage,
     ContinuationStateSnapshot,
     ErrorMessage,
     GenerationPausedUpdated,
-    Ltx2SegmentComplete,
-    Ltx2SegmentStart,
     Ltx2StreamComplete,
     Ltx2StreamStart,
-    MediaSegmentComplete,
     Ping,
     PlaybackStatus,
     Pong,
-    PromptStatus,
-    QueueStatus,
     SegmentCancel,
-    SegmentCancelled,
     SegmentPromptSource,
     SessionInitV2,
-    SessionResume,
     SessionStop,
     SnapshotState,
     encode_client_message,
 )
 
-# A snapshot is at most 40 MB of JSON.
-MAX_MESSAGE_BYTES = 64 << 20
-OPEN_TIMEOUT_S = 10.0
-API_KEY_VARIABLE = "FASTVIDEO_API_KEY"
-_FIRST_PAUSE_S = 0.05
-_LONGEST_PAUSE_S = 2.0
-# What servers close with that cannot go on themselves; 1012 is said by proxies.
-_SENT_AWAY = frozenset({1001, 1011, 1012, 1013})
-
 Answer = TypeVar("Answer", Ltx2StreamStart, Ltx2StreamComplete, ContinuationStateSnapshot, Pong)
-
-
-@dataclass
-class ReceivedSegment:
-    """A whole segment: its init segment, fragments in order, and the messages that framed it."""
-
-    start: Ltx2SegmentStart
-    init: InitSegment | None = None
-    fragments: list[MediaFragment] = field(default_factory=list)
-    media_complete: MediaSegmentComplete | None = None
-    complete: Ltx2SegmentComplete | None = None
-
-    @property
-    def parts(self) -> list[Media]:
-        """Its media in the order in which it came."""
-        return [*([self.init] if self.init else []), *self.fragments]
-
-    @property
-    def media(self) -> bytes:
-        """The segment as one playable file."""
-        return b"".join(part.data for part in self.parts)
 
 
 class StreamClient:
@@ -99,19 +58,10 @@ class StreamClient:
         open_timeout_s: float = OPEN_TIMEOUT_S,
         api_key: str | None = None,
     ) -> None:
-        self._connection = connection
-        self._url = url
-        self._api_key = api_key
-        self._open_timeout_s = open_timeout_s
-        self._asked: list[ClientMessage] = []
-        self._open_prompts: dict[str, SegmentPromptSource] = {}
-        self._left = False
-        self._comeback = Comeback(_FIRST_PAUSE_S, _LONGEST_PAUSE_S)
-        self.resumed = 0
+        self._link = SessionLink(connection, url, open_timeout_s, api_key)
         self._reading = asyncio.Lock()
         self._events: deque[Event] = deque()
         self._watchers: list[Callable[[Event], None]] = []
-        self.protocol = StreamProtocol()
 
     @classmethod
     async def connect(
@@ -129,19 +79,13 @@ class StreamClient:
         Raises OSError or TimeoutError when nobody answers, StreamClosed when it is no WebSocket that does, and
         StreamError when the server refuses at once; otherwise `started` tells.
         """
-        if api_key is None:
-            api_key = os.environ.get(API_KEY_VARIABLE) or None
-        try:
-            connection = await _connected(url, open_timeout_s, api_key)
-        except InvalidStatus as error:
-            raise _refused(error.response) or StreamClosed(1006, f"{url}: {error}", None) from error
-        except InvalidHandshake as error:
-            raise StreamClosed(1006, f"{url}: {error}", None) from error
+        api_key = key_to_show(api_key)
+        connection = await first_socket(url, open_timeout_s, api_key)
         client = cls(connection, url=url if resume else None, open_timeout_s=open_timeout_s, api_key=api_key)
         try:
             await client.send(opening if opening is not None else SessionInitV2())
         except StreamClosed as closed:
-            raise (StreamError(closed.error) if closed.error else closed) from None
+            raise (stream_error(closed.error) if closed.error else closed) from None
         return client
 
     async def started(self) -> Ltx2StreamStart:
@@ -150,16 +94,15 @@ class StreamClient:
 
     async def send(self, message: ClientMessage) -> None:
         """Send any client message; raises StreamClosed."""
-        if isinstance(message, SegmentPromptSource) and message.request_id is not None:
-            self._open_prompts[message.request_id] = message
+        self._link.keep(message)
         while True:
-            connection = self._connection
+            connection = self._link.connection
             try:
                 await connection.send(encode_client_message(message))
                 return
             except ConnectionClosed:
                 # What the server said before it closed is still to be read; a connection that broke is replaced.
-                await self._read(until=lambda: self._connection is not connection)  # noqa: B023
+                await self._read(until=lambda: self._link.connection is not connection)  # noqa: B023
 
     async def prompt(
         self,
@@ -214,32 +157,11 @@ class StreamClient:
 
     async def segment(self, prompt: str) -> ReceivedSegment:
         """Ask for one segment and collect it. Raises StreamError or SegmentStopped; consumes the events in between."""
-        request_id = await self.prompt(prompt)
-        received: ReceivedSegment | None = None
-        ours = False
-        async for event in self:
-            match event:
-                case PromptStatus(request_id=about) if about == request_id:
-                    if event.status == "rejected":
-                        raise SegmentStopped(f"the prompt was rejected: {event.reason or 'no reason given'}")
-                    ours = event.status == "applied"
-                case Ltx2SegmentStart():
-                    received = ReceivedSegment(event)
-                case InitSegment() if received:
-                    received.init = event
-                case MediaFragment() if received:
-                    received.fragments.append(event)
-                case MediaSegmentComplete() if received:
-                    received.media_complete = event
-                case Ltx2SegmentComplete() if received:
-                    received.complete = event
-                    if ours:
-                        return received
-                case SegmentCancelled() if ours:
-                    raise SegmentStopped(f"segment {event.segment_idx} was cancelled")
-                case ErrorMessage():
-                    raise StreamError(event)
-        raise self._closed()
+        collector = SegmentCollector(await self.prompt(prompt))
+        while True:
+            segment = collector.add(await self.receive())
+            if segment is not None:
+                return segment
 
     async def receive(self) -> Event:
         """The next event; raises StreamClosed at the end of the connection, ProtocolViolation on nonsense."""
@@ -256,19 +178,28 @@ class StreamClient:
             yield event
 
     @property
+    def protocol(self) -> StreamProtocol:
+        """What is known of the session: its start, its last error, its ending, and how far it has come."""
+        return self._link.protocol
+
+    @property
+    def resumed(self) -> int:
+        """How often the session went on over another connection."""
+        return self._link.resumed
+
+    @property
     def close_code(self) -> int | None:
         """How the connection was closed, or None while it is open."""
-        return self._connection.close_code
+        return self._link.connection.close_code
 
     @property
     def close_reason(self) -> str | None:
         """Why the connection was closed, or None while it is open."""
-        return self._connection.close_reason
+        return self._link.connection.close_reason
 
     async def close(self) -> None:
         """Leave: the server ends the session at once. May be called again."""
-        self._left = True
-        await self._connection.close()
+        await self._link.leave()
 
     async def __aenter__(self) -> Self:
         return self
@@ -280,13 +211,13 @@ class StreamClient:
 
     async def _ask(self, question: ClientMessage, answer: type[Answer], *, fails: bool = False) -> Answer:
         found: list[Answer | ErrorMessage] = []
-        self._asked.append(question)
+        self._link.asked.append(question)
         try:
             with self._watching(answer, found, fails):
                 await self.send(question)
                 return await self._first(found)
         finally:
-            self._asked.remove(question)
+            self._link.asked.remove(question)
 
     async def _wait_for(self, answer: type[Answer]) -> Answer:
         found: list[Answer | ErrorMessage] = []
@@ -297,7 +228,7 @@ class StreamClient:
         await self._read(until=lambda: bool(found))
         first = found[0]
         if isinstance(first, ErrorMessage):
-            raise StreamError(first)
+            raise stream_error(first)
         return first
 
     @contextmanager
@@ -318,110 +249,8 @@ class StreamClient:
             async with self._reading:
                 if until():
                     return
-                try:
-                    frame = await self._connection.recv()
-                except ConnectionClosed:
-                    if await self._come_back():
-                        continue
-                    raise self._closed() from None
-                event: Event
-                if isinstance(frame, str):
-                    event = self.protocol.receive_text(frame)
-                else:
-                    event = self.protocol.receive_bytes(frame)
-                self._heard(event)
-
-    def _heard(self, event: Event) -> None:
-        if isinstance(event, PromptStatus) and event.status != "pending":
-            # Until a segment uses it, it may be lost with its server.
-            self._open_prompts.pop(event.request_id, None)
-        self._events.append(event)
-        for watch in self._watchers:
-            watch(event)
-
-    async def _come_back(self) -> bool:
-        """Go on with the session over a new connection, if it may be gone on with."""
-        message, loop = self.protocol.resumption(), asyncio.get_running_loop()
-        if self._url is None or message is None or not self._may_go_on():
-            return False
-        self._comeback.lost(loop.time(), self.protocol.last_sequence, self.protocol.resume_grace_s)
-        refusal = self.protocol.farewell
-        # Nobody asked for patience where the link broke.
-        waits = self._connection.protocol.close_rcvd is not None
-        while not self._left:
-            if waits:
-                retry_after_s = refusal.retry_after if refusal is not None else None
-                pause_s = self._comeback.pause_s(loop.time(), random.random(), retry_after_s)
-                if pause_s is None:
-                    return False
-                await asyncio.sleep(pause_s)
-            waits, refusal = True, None
-            with contextlib.suppress(OSError, TimeoutError, InvalidHandshake, ConnectionClosed):
-                answer = await self._ask_to_go_on(self._url, message)
-                if isinstance(answer, QueueStatus):
-                    return True
-                if not isinstance(answer, ErrorMessage) or not answer.retryable:
-                    return False
-                refusal = answer
-        return False
-
-    def _may_go_on(self) -> bool:
-        protocol, received = self.protocol, self._connection.protocol.close_rcvd
-        if self._left or protocol.ending is not None:
-            return False
-        if received is None:
-            return True
-        # A session that never was active is stored nowhere.
-        asked_to = protocol.farewell is None or protocol.farewell.retryable
-        return received.code in _SENT_AWAY and protocol.start is not None and asked_to
-
-    async def _ask_to_go_on(self, url: str, message: SessionResume) -> Event | None:
-        """The server's answer over a new connection, which takes the old one's place if it is granted."""
-        connection = await _connected(url, self._open_timeout_s, self._api_key)
-        await connection.send(encode_client_message(message))
-        async with asyncio.timeout(self._open_timeout_s):
-            frame = await connection.recv()
-        answer = self.protocol.receive_answer(frame) if isinstance(frame, str) else None
-        if isinstance(answer, QueueStatus) or self.protocol.farewell is None:
-            # Else the old one's close tells better why the stream is over.
-            self._connection = connection
-        if isinstance(answer, QueueStatus):
-            self.resumed += 1
-            self._comeback.back(asyncio.get_running_loop().time())
-            for again in (*self._open_prompts.values(), *self._asked):
-                await connection.send(encode_client_message(again))
-        else:
-            async with asyncio.timeout(self._open_timeout_s):
-                await connection.wait_closed()
-        return answer
-
-    def _closed(self) -> StreamClosed:
-        connection = self._connection
-        error = self.protocol.farewell or self.protocol.last_error
-        return StreamClosed(connection.close_code or 1006, connection.close_reason or "", error)
-
-
-async def _connected(url: str, open_timeout_s: float, api_key: str | None) -> ClientConnection:
-    headers = {"Authorization": f"Bearer {api_key}"} if api_key is not None else None
-    return await connect(
-        url, compression=None, max_size=MAX_MESSAGE_BYTES, open_timeout=open_timeout_s, additional_headers=headers
-    )
-
-
-def _refused(response: Response) -> StreamError | None:
-    """What a server says that does not let this client in; None for an answer that is no such thing."""
-    if response.status_code not in (401, 403):
-        return None
-    try:
-        said = _Refusal.model_validate_json(response.body or b"").error.message
-    except ValidationError:
-        said = f"The server answered with HTTP {response.status_code}."
-    return StreamError(ErrorMessage(code="session_rejected", message=said, reason="unauthorized"))
-
-
-class _Said(BaseModel):
-    message: str
-
-
-class _Refusal(BaseModel):
-    error: _Said
+                event = await self._link.receive()
+                if event is not None:
+                    self._events.append(event)
+                    for watch in self._watchers:
+                        watch(event)
