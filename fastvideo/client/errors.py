@@ -11,7 +11,7 @@ FastVideoError
 ├── SegmentStopped                        a segment did not come to its end
 │   └── PromptRejected                    the server does not take this prompt; ``why`` is its word for the cause
 ├── ProtocolViolation                     the server sent what the protocol does not allow
-├── RequestRefused                        an HTTP request was refused; ``status`` and ``detail`` say more
+├── RequestRefused                        an HTTP request was refused; ``status`` and ``error_code`` say more
 │   ├── RequestKeyRefused (KeyRefused)
 │   └── RequestBusy (ServerBusy)
 └── VideoFailed                           a video could not be made; ``why`` is the server's word for the cause
@@ -19,13 +19,10 @@ FastVideoError
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from fastvideo.api.errors import FastVideoError
 from fastvideo.entrypoints.streaming.protocol import ErrorMessage
-
-if TYPE_CHECKING:
-    from fastvideo.entrypoints.openai.protocol import ErrorDetail
 
 
 class ServerUnreachable(FastVideoError, ConnectionError):
@@ -104,28 +101,26 @@ class ProtocolViolation(FastVideoError):
 
 
 class RequestRefused(FastVideoError):
-    """An HTTP request was answered with an error; ``detail`` has the server's sentence, its code and the parameter."""
+    """An HTTP request was answered with an error: the server's sentence, its code, and the parameter it is about."""
 
-    def __init__(self, status: int, detail: ErrorDetail) -> None:
-        about = f" (parameter {detail.param!r})" if detail.param else ""
-        super().__init__(f"HTTP {status}, {detail.code or detail.type}: {detail.message}{about}")
+    def __init__(self, status: int, message: str, error_code: str | None = None, param: str | None = None) -> None:
+        about = f" (parameter {param!r})" if param else ""
+        super().__init__(f"HTTP {status}{f', {error_code}' if error_code else ''}: {message}{about}")
         self.status = status
-        self.detail = detail
+        self.message = message
+        self.error_code = error_code
+        self.param = param
 
 
 class RequestKeyRefused(RequestRefused, KeyRefused):
     """An HTTP request was refused for its key."""
 
     def __str__(self) -> str:
-        return f"{self.detail.message} {WHAT_TO_DO_ABOUT_KEYS}"
+        return f"{self.message} {WHAT_TO_DO_ABOUT_KEYS}"
 
 
 class RequestBusy(RequestRefused, ServerBusy):
     """An HTTP request was refused for want of room."""
-
-    def __init__(self, status: int, detail: ErrorDetail, retry_after_s: float | None) -> None:
-        super().__init__(status, detail)
-        self.retry_after_s = retry_after_s
 
 
 class VideoFailed(FastVideoError):

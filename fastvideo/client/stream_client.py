@@ -104,6 +104,11 @@ class StreamClient:
                 # What the server said before it closed is still to be read; a connection that broke is replaced.
                 await self._read(until=lambda: self._link.connection is not connection)  # noqa: B023
 
+    @staticmethod
+    def new_request_id() -> str:
+        """A name for a prompt that no other has."""
+        return uuid.uuid4().hex
+
     async def prompt(
         self,
         prompt: str,
@@ -112,9 +117,10 @@ class StreamClient:
         seed: int | None = None,
         num_inference_steps: int | None = None,
         guidance_scale: float | None = None,
+        request_id: str | None = None,
     ) -> str:
         """Ask for a segment; returns the `request_id` that `prompt_status` messages about it carry."""
-        request_id = uuid.uuid4().hex
+        request_id = request_id or self.new_request_id()
         message = SegmentPromptSource(
             prompt=prompt,
             negative_prompt=negative_prompt,

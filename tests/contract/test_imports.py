@@ -49,6 +49,7 @@ def test_imports_go_downwards_only(layer):
     [
         "import fastvideo",
         "import fastvideo.api",
+        "import fastvideo.client",
         "import fastvideo.pipelines.basic.ltx2.continuation",
         *(
             f"from fastvideo.entrypoints.cli.main import main\ntry:\n    main({words!r})\nexcept SystemExit:\n    pass"
