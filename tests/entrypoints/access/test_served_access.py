@@ -84,7 +84,7 @@ async def test_the_python_client_streams_and_resumes_with_its_key_and_hears_when
         monkeypatch.setenv("FASTVIDEO_API_KEY", KEY)
         async with await StreamClient.connect(served.url) as client:
             await client.segment("a boat")
-            client._connection.transport.abort()
+            client._link.connection.transport.abort()
             await client.segment("a boat at sea")
             assert client.resumed == 1
 
