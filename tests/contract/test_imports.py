@@ -20,7 +20,7 @@ LAYERS = {
     "api": set(),
 }
 TOP = {"resources", "__init__"}
-LIGHT_COMMANDS = (["--help"], ["--version"], ["serve", "--help"], ["completion", "bash"])
+LIGHT_COMMANDS = (["--help"], ["--version"], ["serve", "--help"], ["completion", "bash"], ["bench", "--help"])
 
 
 def imported_layers(path):
@@ -51,6 +51,7 @@ def test_imports_go_downwards_only(layer):
         "import fastvideo.api",
         "import fastvideo.client",
         "import fastvideo.pipelines.basic.ltx2.continuation",
+        "import fastvideo.entrypoints.cli.bench_serving",
         *(
             f"from fastvideo.entrypoints.cli.main import main\ntry:\n    main({words!r})\nexcept SystemExit:\n    pass"
             for words in LIGHT_COMMANDS

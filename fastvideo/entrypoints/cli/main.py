@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable, Sequence
 
 from fastvideo import __version__
+from fastvideo.entrypoints.cli.bench import BenchSubcommand
 from fastvideo.entrypoints.cli.cli_types import CLISubcommand
 from fastvideo.entrypoints.cli.completion import CompletionSubcommand
 from fastvideo.entrypoints.cli.config import ConfigSubcommand
@@ -30,6 +31,7 @@ def cmd_init() -> list[CLISubcommand]:
         RouterServeSubcommand(),
         GenerateSubcommand(),
         StreamSubcommand(),
+        BenchSubcommand(),
         ConfigSubcommand(),
         InspectSubcommand(),
         KeysSubcommand(),

@@ -1,0 +1,1 @@
+"""A load generator against a running server: jobs of the HTTP API, or live streams."""
