@@ -126,7 +126,7 @@ def distribution_plot(
 ) -> str:
     """Which share of the values lies below each value: name, colour and values of each. Wide ranges by magnitude."""
     everything = [value for _, _, values in series for value in values]
-    high = max(everything, default=1.0) or 1.0
+    high = _high(everything)
     positive = sorted(value for value in everything if value > 0)
     # What is next to nothing should not take half of the plot.
     low = max(positive[len(positive) // 100], high / 1e4) if positive else high
@@ -153,8 +153,7 @@ def spans_plot(
     """A row for each (name, spans, moments with notes), one above the other."""
     row_px = max(4.0, min(16.0, 480.0 / max(1, len(rows))))
     height_px = round(_TOP_PX + _BOTTOM_PX + row_px * len(rows))
-    end = max((span.end for _, spans, _ in rows for span in spans), default=1.0)
-    x = Axis(0.0, end if end > 0 else 1.0, 10, WIDTH_PX - _RIGHT_PX)
+    x = Axis(0.0, _high([span.end for _, spans, _ in rows for span in spans]), 10, WIDTH_PX - _RIGHT_PX)
     parts = _x_marks(x, height_px, x_label, None)
     for index, (name, spans, moments) in enumerate(rows):
         top = round(_TOP_PX + index * row_px, 1)
@@ -174,10 +173,14 @@ def spans_plot(
 
 def _axes(series: Sequence[Series], height_px: int) -> tuple[Axis, Axis]:
     points = [point for one in series for point in one.points]
-    x_high = max((a for a, _ in points), default=1.0)
-    y_high = max((b for _, b in points), default=1.0)
-    x = Axis(0.0, x_high if x_high > 0 else 1.0, _LEFT_PX, WIDTH_PX - _RIGHT_PX)
-    return x, Axis(0.0, 1.05 * y_high if y_high > 0 else 1.0, height_px - _BOTTOM_PX, _TOP_PX)
+    x = Axis(0.0, _high([a for a, _ in points]), _LEFT_PX, WIDTH_PX - _RIGHT_PX)
+    return x, Axis(0.0, 1.05 * _high([b for _, b in points]), height_px - _BOTTOM_PX, _TOP_PX)
+
+
+def _high(values: Sequence[float]) -> float:
+    """The largest, where an axis ends; 1 when there is none that could be told from 0."""
+    highest = max(values, default=0.0)
+    return highest if highest > 1e-9 else 1.0
 
 
 def _grid(

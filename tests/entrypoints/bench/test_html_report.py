@@ -5,7 +5,7 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fastvideo.entrypoints.bench.html_report import html_page
@@ -171,6 +171,7 @@ def test_names_and_notes_are_escaped() -> None:
 
 
 @given(st.lists(st.floats(0, 1e5), max_size=30))
+@example([5e-324])
 def test_any_values_have_a_distribution_that_can_be_drawn(values: list[float]) -> None:
     Elements(distribution_plot([("a", "c1", values)], label="a", x_text=seconds))
 
