@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks.report import RESULTS, Report, table
 
 NAMES = (
-    *("startup", "encode", "segment", "critical_path", "control", "fragments", "raw_frames", "memory"),
+    *("startup", "encode", "segment", "critical_path", "text_ahead", "control", "fragments", "raw_frames", "memory"),
     *("director_traces", "pool_scaling", "pool_kills", "pool_faults"),
     *("store_kills", "recording_kills", "router", "resume_cuts", "cluster", "endings", "jobs"),
     *("realtime", "pipeline", "soak", "looped_playback", "embedded_quality", "embedded_live"),

@@ -15,6 +15,7 @@ from benchmarks.replay_segment import NoGenerator, replay_segment
 from benchmarks.server_process import ROOT
 from fastvideo.api.cancellation import CancellationToken
 from fastvideo.api.schema import GenerationRequest
+from fastvideo.api.upcoming_text import UpcomingText
 from fastvideo.entrypoints.streaming import worker_process
 from fastvideo.entrypoints.streaming.segment_events import SegmentEvent, SegmentJob
 from fastvideo.entrypoints.streaming.worker import SegmentGenerator
@@ -59,7 +60,7 @@ def main() -> None:
         fragment = arguments.replay.fragment()
 
         def segment(
-            generator: SegmentGenerator, job: SegmentJob, cancel: CancellationToken
+            generator: SegmentGenerator, job: SegmentJob, cancel: CancellationToken, upcoming: UpcomingText
         ) -> Generator[SegmentEvent, None, None]:
             return replay_segment(arguments.replay, fragment, job, cancel)
 

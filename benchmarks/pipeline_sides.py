@@ -98,8 +98,8 @@ class Ours:
         self._clock = clock_of(device)
         self._pipeline = LTX2Pipeline(
             components,
-            # diffusers decodes in one piece too.
-            LTX2T2VConfig(vae_tiling=False),
+            # diffusers decodes in one piece too, and encodes the text of each clip.
+            LTX2T2VConfig(vae_tiling=False, text_cache_entries=0),
             placement=Placement(components.modules(), device),
             clock=self._clock,
         )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from fastvideo.api.strict_config import StrictConfig
 
@@ -60,7 +62,7 @@ class QuantizationConfig(StrictConfig):
 
 @dataclass
 class EngineConfig(StrictConfig):
-    """The machine side of a generator."""
+    """The machine side of a generator. ``text_cache_entries``: encoded texts that it keeps; 0 is none."""
 
     num_gpus: int = 1
     execution_backend: Literal["mp", "ray"] = "mp"
@@ -72,6 +74,7 @@ class EngineConfig(StrictConfig):
     disable_autocast: bool = False
     onednn_linears: bool = True
     keep_text_keys: bool = True
+    text_cache_entries: Annotated[int, Field(ge=0, le=4096)] = 16
     quantization: QuantizationConfig | None = None
 
 

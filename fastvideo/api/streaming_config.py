@@ -53,9 +53,11 @@ class QueueConfig(StrictConfig):
 
 @dataclass
 class PacingConfig(StrictConfig):
-    """How far automatic generation may run ahead of the viewer, in seconds of video."""
+    """How far automatic generation may run ahead of the viewer, in seconds of video; ``encode_ahead``: whether a worker
+    encodes the next segment's text while it makes this one."""
 
     lead_seconds: float = 8.0
+    encode_ahead: bool = True
 
 
 @dataclass

@@ -25,6 +25,7 @@ from fastvideo.api.precedence import resolve_request
 from fastvideo.api.presets import validate_stage_overrides
 from fastvideo.api.results import GenerationResult, VideoEvent, VideoFinalEvent, VideoPartialEvent
 from fastvideo.api.schema import GenerationRequest, GeneratorConfig, GpuPoolConfig, OutputConfig, SamplingConfig
+from fastvideo.api.upcoming_text import UpcomingText
 from fastvideo.entrypoints.convenience_kwargs import config_from_kwargs
 from fastvideo.entrypoints.log_queue import logging_to
 from fastvideo.entrypoints.model_path import local_checkpoint
@@ -125,16 +126,36 @@ class VideoGenerator:
         check_request(resolved, guided=self._recipe.guided)
         return resolved
 
-    def stream(self, request: GenerationRequest, *, cancel: CancellationToken | None = None) -> Events:
+    @property
+    def encodes_ahead(self) -> bool:
+        """Whether :meth:`stream` has a use for what is ``upcoming``: ``engine.text_cache_entries`` is not 0."""
+        return self.config.engine.text_cache_entries > 0
+
+    def stream(
+        self,
+        request: GenerationRequest,
+        *,
+        cancel: CancellationToken | None = None,
+        upcoming: UpcomingText | None = None,
+    ) -> Events:
         """Progress 0, one Progress per denoising step, Partials of new frames as they are decoded, and one Final.
 
         The first Partial carries the sound; with a workload of sound alone there is none, and the Final's result has
         it. Final has metadata, and the state when ``output.return_state``; frames went
-        with the Partials. ``cancel`` ends it within one step or chunk with GenerationCancelled.
+        with the Partials. ``cancel`` ends it within one step or chunk with GenerationCancelled. The text of the request
+        that is ``upcoming``, whoever makes it, is encoded between the steps; the same text then takes no time.
         """
         token = cancel if cancel is not None else CancellationToken()
         resolved = self.resolve(request)
-        with self._own_turn(token) as pipeline, contextlib.closing(pipeline.stream(resolved, cancel=token)) as events:
+
+        def following() -> GenerationRequest | None:
+            told = None if upcoming is None else upcoming.take()
+            return None if told is None else self.resolve(told)
+
+        with (
+            self._own_turn(token) as pipeline,
+            contextlib.closing(pipeline.stream(resolved, cancel=token, upcoming=following)) as events,
+        ):
             yield from events
 
     def generate(

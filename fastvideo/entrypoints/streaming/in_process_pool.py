@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import functools
 import logging
 import time
@@ -17,6 +18,7 @@ from typing import Any, TypeVar
 from fastvideo.api.cancellation import CancellationToken
 from fastvideo.api.errors import FastVideoError, GenerationCancelled, GenerationFailed
 from fastvideo.api.schema import GenerationRequest, GpuPoolConfig
+from fastvideo.api.upcoming_text import UpcomingText
 from fastvideo.entrypoints.streaming.admission import Admission
 from fastvideo.entrypoints.streaming.pool_base import (
     GpuPool,
@@ -79,6 +81,7 @@ class InProcessGpuPool(GpuPool):
         )
         self._room = WaitingRoom(self._admission, assign=self._assign, clock=clock)
         self._turns: dict[str, Turn[Any]] = {}
+        self._upcoming: dict[str, UpcomingText] = {}
         self._worker = WorkerThread(self.worker_id)
         self._closed = False
 
@@ -127,11 +130,22 @@ class InProcessGpuPool(GpuPool):
     async def stream(
         self, session_id: str, job: SegmentJob, *, cancel: CancellationToken | None = None
     ) -> AsyncGenerator[SegmentEvent, None]:
-        token = cancel or CancellationToken()
-        work = functools.partial(run_segment, self._generator, job, token)
+        token, upcoming = cancel or CancellationToken(), UpcomingText()
+        work = functools.partial(run_segment, self._generator, job, token, upcoming)
         async with contextlib.aclosing(self._turn(session_id, work, token)) as events:
-            async for event in events:
-                yield event
+            self._upcoming[session_id] = upcoming
+            try:
+                async for event in events:
+                    yield event
+            finally:
+                if self._upcoming.get(session_id) is upcoming:
+                    del self._upcoming[session_id]
+
+    def encode_ahead(self, session_id: str, request: GenerationRequest) -> None:
+        upcoming = self._upcoming.get(session_id)
+        if upcoming is not None:
+            # A copy, as a worker process has one: whoever asks may go on to change theirs.
+            upcoming.tell(copy.deepcopy(request))
 
     async def run(self, session_id: str, request: GenerationRequest) -> Any:
         def generate() -> Generator[Any, None, None]:

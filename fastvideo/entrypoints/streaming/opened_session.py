@@ -17,14 +17,17 @@ from fastvideo.entrypoints.streaming.server_state import ServerState
 from fastvideo.entrypoints.streaming.session import Session
 from fastvideo.entrypoints.streaming.session_post import SessionPost
 from fastvideo.entrypoints.streaming.state_keeper import StateKeeper
+from fastvideo.entrypoints.streaming.text_ahead import TextAhead
 
 
 @dataclass(frozen=True)
 class OpenedSession:
-    """Whoever holds this closes it. ``commands`` answers what the client says."""
+    """Whoever holds this closes it. ``commands`` answers what the client says; ``ahead`` is None where no text is to be
+    encoded ahead."""
 
     opening: Opening
     prompts: PromptWork
+    ahead: TextAhead | None
     rewrites: SeedRewrites
     commands: ClientCommands
 
@@ -60,9 +63,14 @@ async def open_up(
     gate, director, limits = server.prompts, opening.director, server.streaming.limits
     budget = AskBudget(limits.max_model_requests_per_minute)
     rewrites = SeedRewrites(gate, director, limits, budget, post=post, clock=server.clock)
+    prompts, ahead = PromptWork(gate, session, director, budget, clock=server.clock), None
+    if server.streaming.pacing.encode_ahead:
+        ahead = TextAhead(prompts, server.pool, session, opening.requests, gate)
+        prompts.on_look = ahead.look
     return OpenedSession(
         opening,
-        PromptWork(gate, session, director, budget, clock=server.clock),
+        prompts,
+        ahead,
         rewrites,
         ClientCommands(
             opening,

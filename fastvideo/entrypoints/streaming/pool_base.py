@@ -104,6 +104,14 @@ class GpuPool(ABC):
         """Segments that are asked for and wait for a worker, where the pool knows."""
         return 0
 
+    def encode_ahead(self, session_id: str, request: GenerationRequest) -> None:
+        """Tell the worker that makes the session's segment now what is asked for next, as far as is known, so that it
+        may encode its text; only the newest counts. Returns at once and never fails for a worker that is gone or a
+        session without a segment. Raises ConfigValidationError for a request that no worker could read.
+
+        This default tells nobody."""
+        return
+
     async def start(self) -> None:
         """Make the workers ready. Sessions may come before that is done, and wait."""
         return

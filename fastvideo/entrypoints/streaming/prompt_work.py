@@ -57,6 +57,7 @@ class PromptWork:
 
     :meth:`look_ahead` starts what is wanted now and ends what is not; call it whenever something has changed.
     :meth:`words` gives a segment its words; its own where ``budget`` is used up. ``clock`` gives monotonic seconds.
+    ``on_look`` is called after each look ahead: :attr:`next_words` may be others then.
     """
 
     def __init__(
@@ -79,11 +80,31 @@ class PromptWork:
         self._postponed = False
         self._closed = False
         self._first_fragment_s = 0.0
+        self.on_look: Callable[[], None] = lambda: None
 
     def look_ahead(self) -> None:
         """Work on what comes next, as things stand; nothing else goes on."""
-        if self._closed or self._gate.enhancer is None:
+        if self._closed:
             return
+        if self._gate.enhancer is not None:
+            self._ask_ahead()
+        self.on_look()
+
+    @property
+    def next_words(self) -> Prompt | None:
+        """What the segment after the running one is made from, in its final words, once they are known and if they are
+        others than the running one's."""
+        prompt = self._director.upcoming
+        if prompt is None or self._director.running is None:
+            return None
+        if (key := self._key(prompt)) is not None:
+            work = self._works.get(key)
+            if work is None or not work.task.done() or work.task.cancelled() or work.task.exception() is not None:
+                return None
+            prompt = replace(prompt, text=work.task.result().text)
+        return prompt if prompt.text != self._director.story[-1] else None
+
+    def _ask_ahead(self) -> None:
         upcoming = self._key(self._director.upcoming)
         if self._taking is not None and upcoming is not None and upcoming.operation == "auto_extend":
             # A story goes on from words that are not there yet.

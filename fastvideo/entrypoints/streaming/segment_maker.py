@@ -72,6 +72,7 @@ class SegmentMaker:
             self._server,
             director=director,
             prompts=self._opened.prompts,
+            ahead=self._opened.ahead,
             post=self._post,
             states=self._states,
             stream_id=self._stream_id,

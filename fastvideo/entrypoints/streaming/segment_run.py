@@ -28,6 +28,7 @@ from fastvideo.entrypoints.streaming.server_state import ServerState
 from fastvideo.entrypoints.streaming.session import Session
 from fastvideo.entrypoints.streaming.session_post import SessionPost
 from fastvideo.entrypoints.streaming.state_keeper import StateKeeper
+from fastvideo.entrypoints.streaming.text_ahead import TextAhead
 from fastvideo.media.timeline import MediaCursor
 
 _LATE_MS = 1.0
@@ -45,6 +46,7 @@ class SegmentRun:
         *,
         director: Director,
         prompts: PromptWork,
+        ahead: TextAhead | None,
         post: SessionPost,
         states: StateKeeper,
         stream_id: str,
@@ -56,6 +58,7 @@ class SegmentRun:
         self._server = server
         self._viewer = director.viewer
         self._prompts = prompts
+        self._ahead = ahead
         self._post = post
         self._states = states
         self._stream_id = stream_id
@@ -183,6 +186,8 @@ class SegmentRun:
                 raise
         finally:
             self._reader = None
+            if self._ahead is not None:
+                self._ahead.end()
             if self._messages.done is not None:
                 # It was whole before it heeded.
                 self._suspended = False
@@ -191,6 +196,8 @@ class SegmentRun:
         stream = self._server.pool.stream(self._session.id, job, cancel=self._cancel)
         async with contextlib.aclosing(stream) as events:
             async for event in events:
+                if self._ahead is not None and isinstance(event, SegmentStarted):
+                    self._ahead.begin()
                 if not self._replay.new(event):
                     continue
                 if self._cancel_wanted:

@@ -38,6 +38,7 @@ from fastvideo.entrypoints.streaming.worker_fleet import WorkerFleet
 from fastvideo.entrypoints.streaming.worker_launch import Launch, launch_worker
 from fastvideo.entrypoints.streaming.worker_messages import (
     Boot,
+    EncodeAhead,
     JobEvent,
     ResultDone,
     ResultFrames,
@@ -174,6 +175,12 @@ class SubprocessGpuPool(GpuPool):
                     replay.begin_again()
                 elif isinstance(item, JobEvent) and replay.new(item.event):
                     yield item.event
+
+    def encode_ahead(self, session_id: str, request: GenerationRequest) -> None:
+        turn = self._turns.get(session_id)
+        if turn is not None and not (turn.ended or turn.cancelled or turn.whole):
+            turn.ahead = encode(EncodeAhead(turn.job_id, request))
+            self._fleet.encode_ahead(turn)
 
     async def run(self, session_id: str, request: GenerationRequest) -> Any:
         stack = FrameStack()

@@ -25,6 +25,7 @@ from fastvideo.api.results import (
     VideoProgressEvent,
 )
 from fastvideo.api.schema import ContinuationState, GenerationRequest
+from fastvideo.api.upcoming_text import UpcomingText
 from fastvideo.entrypoints.streaming.segment_coding import SegmentCoding
 from fastvideo.entrypoints.streaming.segment_events import (
     SegmentEvent,
@@ -58,6 +59,26 @@ class StreamingGenerator(Protocol):
         ...
 
 
+@runtime_checkable
+class ForesightedGenerator(Protocol):
+    """A streaming generator that may encode the next segment's text while it makes this one."""
+
+    @property
+    def encodes_ahead(self) -> bool:
+        """Whether it does."""
+        ...
+
+    def stream(
+        self,
+        request: GenerationRequest,
+        *,
+        cancel: CancellationToken | None = None,
+        upcoming: UpcomingText | None = None,
+    ) -> Iterator[VideoEvent]:
+        """As a streaming generator's."""
+        ...
+
+
 SegmentGenerator = BlockingGenerator | StreamingGenerator
 
 
@@ -71,11 +92,13 @@ def run_segment(
     generator: SegmentGenerator,
     job: SegmentJob,
     cancel: CancellationToken,
+    upcoming: UpcomingText | None = None,
     *,
     clock: Callable[[], float] = time.perf_counter,
     breaks_off: Callable[[Exception], bool] = lambda error: False,
 ) -> Generator[SegmentEvent, None, None]:
     """Generate and code one segment; ``clock`` gives seconds. An error that ``breaks_off`` is raised as it is, at once.
+    What is ``upcoming`` is for a generator that encodes texts ahead.
 
     Raises GenerationCancelled, GenerationFailed, EncodeError, or what the generator raises on purpose; a SegmentCut
     comes first when media was given out already. Raises TimelineBroken when that is impossible.
@@ -83,7 +106,7 @@ def run_segment(
     with contextlib.closing(SegmentCoding(job, clock)) as coding:
         try:
             # Closed at once when it is left early: it may hold the generator, which is wanted for the next segment.
-            with contextlib.closing(_events(generator, job.request, cancel)) as events:
+            with contextlib.closing(_events(generator, job.request, cancel, upcoming)) as events:
                 yield from _generate(events, job, cancel, coding)
         except Exception as error:
             if breaks_off(error):
@@ -132,12 +155,18 @@ def _generate(
 
 
 def _events(
-    generator: SegmentGenerator, request: GenerationRequest, cancel: CancellationToken
+    generator: SegmentGenerator,
+    request: GenerationRequest,
+    cancel: CancellationToken,
+    upcoming: UpcomingText | None,
 ) -> Generator[VideoEvent, None, None]:
     if isinstance(generator, StreamingGenerator):
         # Frames travel in the partials; the result would only hold the whole segment a second time.
         request.output.return_frames = False
-        events = generator.stream(request, cancel=cancel)
+        if upcoming is not None and isinstance(generator, ForesightedGenerator) and generator.encodes_ahead:
+            events = generator.stream(request, cancel=cancel, upcoming=upcoming)
+        else:
+            events = generator.stream(request, cancel=cancel)
         try:
             yield from events
         finally:

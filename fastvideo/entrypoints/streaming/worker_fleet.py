@@ -140,6 +140,7 @@ class WorkerFleet:
         worker.turn = turn
         turn.begin(index)
         worker.send(turn.buffers)
+        self.encode_ahead(turn)
         self._due.set()
 
     def cancel(self, turn: WorkerTurn) -> None:
@@ -148,6 +149,11 @@ class WorkerFleet:
             self._workers[turn.worker].send(encode(Cancel(turn.job_id)))
             self._supervisor.cancelled(turn.worker, self._clock())
             self._due.set()
+
+    def encode_ahead(self, turn: WorkerTurn) -> None:
+        """Tell the worker that has a turn what comes after it, if that is known."""
+        if turn.worker is not None and turn.ahead:
+            self._workers[turn.worker].send(turn.ahead)
 
     def consumed(self, turn: WorkerTurn, size_bytes: int) -> None:
         """Tell the worker that has a turn that so much of its media was read."""

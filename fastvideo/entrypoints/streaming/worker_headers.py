@@ -68,6 +68,11 @@ class CancelHeader(Header, tag="cancel"):
     job_id: _Id
 
 
+class EncodeAheadHeader(Header, tag="encode_ahead"):
+    job_id: _Id
+    state_kind: _Name | None
+
+
 class ConsumedHeader(Header, tag="consumed"):
     job_id: _Id
     size_bytes: _Id
@@ -172,6 +177,7 @@ AnyHeader: TypeAlias = (
     | RunSegmentHeader
     | RunRequestHeader
     | CancelHeader
+    | EncodeAheadHeader
     | ConsumedHeader
     | RingFreedHeader
     | HeartbeatHeader

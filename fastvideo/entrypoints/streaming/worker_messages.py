@@ -50,6 +50,17 @@ class Cancel:
 
 
 @dataclass(frozen=True, slots=True)
+class EncodeAhead:
+    """What is asked for after a job, as far as is known by now: its text may be encoded while the job runs.
+
+    The newest one of a job counts; one for a job that has ended is left alone. Nothing answers it.
+    """
+
+    job_id: int
+    request: GenerationRequest
+
+
+@dataclass(frozen=True, slots=True)
 class Consumed:
     """The reader took this many bytes of a job's media, so that as many may follow."""
 
@@ -166,7 +177,7 @@ class JobEnded:
     fault: Fault | None = None
 
 
-ToWorker: TypeAlias = Boot | RunSegment | RunRequest | Cancel | Consumed | RingFreed
+ToWorker: TypeAlias = Boot | RunSegment | RunRequest | Cancel | EncodeAhead | Consumed | RingFreed
 FromWorker: TypeAlias = (
     Heartbeat
     | WarmedUp

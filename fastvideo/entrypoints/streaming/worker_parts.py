@@ -22,6 +22,7 @@ from fastvideo.entrypoints.streaming.worker_headers import (
     ConsumedHeader,
     CutHeader,
     DoneHeader,
+    EncodeAheadHeader,
     EndedHeader,
     FaultHeader,
     FragmentHeader,
@@ -46,6 +47,7 @@ from fastvideo.entrypoints.streaming.worker_messages import (
     BootFailed,
     Cancel,
     Consumed,
+    EncodeAhead,
     Fault,
     Heartbeat,
     JobEnded,
@@ -90,6 +92,9 @@ def take_apart(message: Message) -> tuple[AnyHeader, Sequence[Buffer]]:
             return RunRequestHeader(job_id=message.job_id, state_kind=kind), buffers
         case Cancel():
             return CancelHeader(job_id=message.job_id), []
+        case EncodeAhead():
+            kind, buffers = request_apart(message.request)
+            return EncodeAheadHeader(job_id=message.job_id, state_kind=kind), buffers
         case Consumed():
             return ConsumedHeader(job_id=message.job_id, size_bytes=message.size_bytes), []
         case RingFreed():
@@ -149,6 +154,8 @@ def put_together(header: AnyHeader, buffers: list[Buffer]) -> Message:
             return RunSegment(header.job_id, job_together(header.job, buffers))
         case RunRequestHeader():
             return RunRequest(header.job_id, request_together(header.state_kind, buffers))
+        case EncodeAheadHeader():
+            return EncodeAhead(header.job_id, request_together(header.state_kind, buffers))
         case ResultFramesHeader():
             (data,) = exactly(buffers, 1)
             return ResultFrames(header.job_id, np.frombuffer(data, np.uint8).reshape(header.shape))

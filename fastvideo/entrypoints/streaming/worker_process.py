@@ -25,6 +25,7 @@ import numpy as np
 from fastvideo.api.cancellation import CancellationToken
 from fastvideo.api.errors import FastVideoError, GenerationFailed
 from fastvideo.api.schema import GenerationRequest
+from fastvideo.api.upcoming_text import UpcomingText
 from fastvideo.entrypoints.model_path import build_generator
 from fastvideo.entrypoints.streaming.accelerator_faults import accelerator_lost
 from fastvideo.entrypoints.streaming.ring_memory import receive_first
@@ -46,6 +47,7 @@ from fastvideo.entrypoints.streaming.worker_messages import (
     BootFailed,
     Cancel,
     Consumed,
+    EncodeAhead,
     FromWorker,
     Heartbeat,
     JobEnded,
@@ -70,7 +72,9 @@ _FRAMES_BYTES = 32 << 20
 _END_S = 3.0
 
 Build = Callable[[Boot], SegmentGenerator]
-MakeSegment = Callable[[SegmentGenerator, SegmentJob, CancellationToken], Generator[SegmentEvent, None, None]]
+MakeSegment = Callable[
+    [SegmentGenerator, SegmentJob, CancellationToken, UpcomingText], Generator[SegmentEvent, None, None]
+]
 
 # A segment that broke with the accelerator is made again by another process, so nothing of its end may be sent.
 _make_segment = functools.partial(run_segment, breaks_off=accelerator_lost)
@@ -175,6 +179,9 @@ class WorkerLoop:
             case Cancel():
                 if (job := self._known.get(message.job_id)) is not None:
                     job.cancel.cancel()
+            case EncodeAhead():
+                if (job := self._known.get(message.job_id)) is not None:
+                    job.upcoming.tell(message.request)
             case Consumed():
                 if (job := self._known.get(message.job_id)) is not None:
                     job.consumed(message.size_bytes)
@@ -251,7 +258,8 @@ class WorkerLoop:
             job.cancel.raise_if_cancelled()
             self._send(JobTaken(job.id))
             if isinstance(job.work, SegmentJob):
-                with contextlib.closing(self._make_segment(generator, job.work, job.cancel)) as events:
+                segment = self._make_segment(generator, job.work, job.cancel, job.upcoming)
+                with contextlib.closing(segment) as events:
                     for event in events:
                         job.let_through(_media_bytes(event))
                         self._send(JobEvent(job.id, event))
@@ -302,6 +310,7 @@ class _Job:
         self.id = job_id
         self.work = work
         self.cancel = CancellationToken()
+        self.upcoming = UpcomingText()
         self._window_bytes = window_bytes
         self._stall_s = stall_s
         self._unread_bytes = 0

@@ -38,6 +38,8 @@ class WorkerTurn:
         self.session_id = session_id
         self.job_id = job_id
         self.buffers: Sequence[Buffer] = ()
+        #: The encoded message on what comes after it, for whichever worker has it.
+        self.ahead: Sequence[Buffer] = ()
         self.busy_s: float | None = None
         #: The worker that has the job now.
         self.worker: int | None = None

@@ -29,6 +29,7 @@ from fastvideo.api.schema import (
     StreamingConfig,
     WarmupConfig,
 )
+from fastvideo.api.upcoming_text import UpcomingText
 from fastvideo.entrypoints.streaming import arrivals
 from fastvideo.entrypoints.streaming.connection import BROKEN, ConnectionLost
 from fastvideo.entrypoints.streaming.protocol import SessionResume
@@ -51,13 +52,16 @@ class StepGenerator:
     """Two frames a partial, a tone, and a state that counts. ``hold()`` makes each step wait for ``allow(n)``.
 
     ``token`` is the running segment's. ``noise`` makes pictures that code to many bytes. ``trace`` lists
-    ("step" | "cancelled" | "done", prompt); ``requests`` keeps what came.
+    ("step" | "cancelled" | "done", prompt); ``requests`` keeps what came, and ``ahead`` the prompt that ran when it
+    was told what comes next, with that.
     """
 
     model_id = "steps"
+    encodes_ahead = True
 
     def __init__(self, *, frames: int = FRAMES, with_state: bool = True, noise: bool = False) -> None:
         self.requests: list[GenerationRequest] = []
+        self.ahead: list[tuple[str, GenerationRequest]] = []
         self.trace: list[tuple[str, str]] = []
         self.failures: dict[str, Callable[[], BaseException]] = {}
         self.fail_after_frames: int | None = None
@@ -80,13 +84,22 @@ class StepGenerator:
         if gate is not None:
             gate.release(1000)
 
-    def stream(self, request: GenerationRequest, *, cancel: CancellationToken | None = None) -> Iterator[VideoEvent]:
+    def stream(
+        self,
+        request: GenerationRequest,
+        *,
+        cancel: CancellationToken | None = None,
+        upcoming: UpcomingText | None = None,
+    ) -> Iterator[VideoEvent]:
         assert isinstance(request.prompt, str)
         assert cancel is not None
         self.requests.append(request)
         self.token = cancel
         try:
-            yield from self._stream(request, request.prompt, cancel)
+            for event in self._stream(request, request.prompt, cancel):
+                yield event
+                if upcoming is not None and (following := upcoming.take()) is not None:
+                    self.ahead.append((request.prompt, following))
         except BaseException:
             self.trace.append(("cancelled", request.prompt))
             raise

@@ -13,6 +13,7 @@ from multiprocessing.connection import Client, Connection, Listener
 from typing import Any
 
 from fastvideo.api.cancellation import CancellationToken
+from fastvideo.api.upcoming_text import UpcomingText
 from fastvideo.entrypoints.streaming.ray_worker import RayWorker
 
 ADDRESS_VARIABLE = "FASTVIDEO_TEST_RELAY"
@@ -21,18 +22,20 @@ ADDRESS_VARIABLE = "FASTVIDEO_TEST_RELAY"
 class RelayedGenerator:
     """In the actor: asks the test's process for each event."""
 
+    encodes_ahead = True
+
     def __init__(self, address: str) -> None:
         self._address = address
         with self._ask("model") as connection:
             self.model_id = connection.recv()
 
-    def stream(self, request: Any, *, cancel: CancellationToken) -> Iterator[Any]:
+    def stream(self, request: Any, *, cancel: CancellationToken, upcoming: UpcomingText | None = None) -> Iterator[Any]:
         with self._ask("stream") as connection:
             connection.send(request)
             number = connection.recv()
             cancel.on_cancel(lambda: self._cancel(number))
             while True:
-                connection.send("next")
+                connection.send(("next", None if upcoming is None else upcoming.take()))
                 kind, value = connection.recv()
                 if kind == "event":
                     yield value
@@ -97,9 +100,15 @@ class Relay:
     def _stream(self, connection: Connection) -> None:
         request, token, number = connection.recv(), CancellationToken(), len(self._tokens)
         self._tokens[number] = token
+        upcoming = UpcomingText()
         connection.send(number)
-        with contextlib.closing(self.generator.stream(request, cancel=token)) as events:
-            while connection.recv() == "next":
+        foresighted = getattr(self.generator, "encodes_ahead", False)
+        more = {"upcoming": upcoming} if foresighted else {}
+        with contextlib.closing(self.generator.stream(request, cancel=token, **more)) as events:
+            while True:
+                _, following = connection.recv()
+                if following is not None:
+                    upcoming.tell(following)
                 try:
                     connection.send(("event", next(events)))
                 except StopIteration:

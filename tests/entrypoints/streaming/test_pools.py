@@ -308,6 +308,52 @@ async def test_a_cancelled_turn_that_has_not_begun_never_begins(pool_of, fakes) 
         assert {prompt for _, prompt in generator.trace} == {"a", "b again"}
 
 
+async def test_the_worker_of_a_running_segment_hears_what_comes_next(pool_of, fakes) -> None:
+    generator = fakes.StepGenerator()
+    generator.hold()
+    async with pool_of(generator) as pool:
+        await pool.acquire("a")
+        # Nobody is there to hear these.
+        pool.encode_ahead("a", fakes.request("early"))
+        pool.encode_ahead("nobody", fakes.request("lost"))
+        following = fakes.request("next")
+        following.negative_prompt = "blur"
+        events = []
+        async for event in pool.stream("a", fakes.job("now", num_inference_steps=50)):
+            events.append(event)
+            if isinstance(event, SegmentStarted):
+                pool.encode_ahead("a", following)
+            if generator.ahead:
+                generator.free()
+            else:
+                generator.allow()
+        pool.encode_ahead("a", fakes.request("late"))
+        assert isinstance(events[-1], SegmentDone)
+        assert sum(isinstance(event, SegmentProgress) for event in events) == 50
+        ((running, heard),) = generator.ahead
+        assert (running, heard.prompt, heard.negative_prompt) == ("now", "next", "blur")
+        assert heard.sampling == following.sampling
+        await consume(pool, "a", fakes.job("next"))
+        assert len(generator.ahead) == 1
+
+
+async def test_what_comes_next_is_forgotten_with_a_segment_that_is_cancelled(pool_of, fakes) -> None:
+    generator, cancel = fakes.StepGenerator(), CancellationToken()
+    generator.hold()
+    async with pool_of(generator) as pool:
+        await pool.acquire("a")
+        with pytest.raises(GenerationCancelled):
+            async for event in pool.stream("a", fakes.job("now", num_inference_steps=50), cancel=cancel):
+                if isinstance(event, SegmentStarted):
+                    await asyncio.to_thread(generator.reached.acquire)
+                    cancel.cancel()
+                    await fakes.until(lambda: generator.token.cancelled)
+                    pool.encode_ahead("a", fakes.request("next"))
+                    generator.free()
+        await consume(pool, "a", fakes.job("another"))
+        assert generator.ahead == []
+
+
 async def test_cancelling_a_running_segment_raises_in_its_stream_after_its_step(pool_of, fakes) -> None:
     generator, cancel = fakes.StepGenerator(), CancellationToken()
     generator.hold()

@@ -18,6 +18,7 @@ from fastvideo.entrypoints.streaming.worker_messages import (
     BootFailed,
     Cancel,
     Consumed,
+    EncodeAhead,
     Heartbeat,
     JobEnded,
     JobEvent,
@@ -142,6 +143,40 @@ def test_a_cancelled_job_ends_within_a_step_and_its_media_with_a_cut(worker_of, 
     assert isinstance(events[-1], SegmentCut)
     assert (ended.fault.kind, ended.fault.retryable) == ("GenerationFailed", True)
     assert "secret" not in ended.fault.message
+
+
+def test_the_newest_word_on_what_comes_next_reaches_the_job_that_runs_and_no_other(worker_of, fakes) -> None:
+    generator = fakes.StepGenerator()
+    generator.hold()
+    pool = worker_of(generator)
+    pool.boot()
+    for told in (1, 7):
+        # Of a job that has not come, or is over, or was never there.
+        pool.say(EncodeAhead(told, fakes.request("lost")))
+    pool.say(RunSegment(1, fakes.job("now")))
+    for text in ("old", "new"):
+        pool.say(EncodeAhead(1, fakes.request(text)))
+    pool.say(RunSegment(2, fakes.job("next")))
+    assert fakes.wait_for(lambda: pool.worker.loop.jobs_waiting == 1)
+    generator.free()
+    pool.events(1)
+    pool.events(2)
+    pool.say(EncodeAhead(2, fakes.request("late")))
+    pool.say(RunSegment(3, fakes.job("last")))
+    pool.events(3)
+    # It may have been taken before the newer one came.
+    assert [(running, request.prompt) for running, request in generator.ahead][-1] == ("now", "new")
+    assert {request.prompt for _, request in generator.ahead} <= {"old", "new"}
+
+
+def test_a_generator_that_cannot_look_ahead_is_not_bothered(worker_of, fakes) -> None:
+    generator = fakes.WholeGenerator()
+    pool = worker_of(generator)
+    pool.boot()
+    pool.say(RunSegment(1, fakes.job("now")))
+    pool.say(EncodeAhead(1, fakes.request("next")))
+    events, ended = pool.events(1)
+    assert (type(events[-1]), ended.fault) == (SegmentDone, None)
 
 
 def test_a_job_that_is_cancelled_before_its_turn_never_begins(worker_of, fakes) -> None:

@@ -13,7 +13,8 @@ Precision = Literal["bf16", "fp16", "fp32"]
 @dataclass
 class LTX2T2VConfig:
     """Precisions hold on an accelerator; a CPU computes in fp32, the only type it is fast in, and so does the vocoder
-    everywhere. ``vae_tiling`` decodes in overlapped temporal tiles; ``is_causal`` lets no frame depend on a later one.
+    everywhere. ``vae_tiling`` decodes in overlapped temporal tiles; ``is_causal`` lets no frame depend on a later one;
+    ``text_cache_entries`` is how many encoded texts are kept.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
@@ -29,6 +30,7 @@ class LTX2T2VConfig:
     enable_stage_verification: bool = True
     one_graph: bool = False
     keep_text_keys: bool = True
+    text_cache_entries: int = 16
 
     @classmethod
     def of(cls, config: GeneratorConfig) -> LTX2T2VConfig:
@@ -40,4 +42,5 @@ class LTX2T2VConfig:
             enable_stage_verification=config.engine.enable_stage_verification,
             one_graph=config.engine.compile.enabled,
             keep_text_keys=config.engine.keep_text_keys,
+            text_cache_entries=config.engine.text_cache_entries,
         )

@@ -35,6 +35,10 @@ class Placement:
         for name in set(offloaded) & modules.keys() if device.type != "cpu" else ():
             self._visitors[name] = _at_home(modules[name], pinned)
 
+    def stay(self, *names: str) -> bool:
+        """Whether none of the named parts ever leaves the device."""
+        return not any(name in self._visitors for name in names)
+
     @contextmanager
     def using(self, *names: str) -> Iterator[None]:
         """The named parts are on the device inside this block."""

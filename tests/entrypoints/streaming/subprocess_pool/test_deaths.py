@@ -45,6 +45,36 @@ async def test_a_segment_whose_worker_dies_goes_on_elsewhere_and_is_seen_once(fa
         assert len(launch.workers) == workers + 1
 
 
+async def test_the_worker_that_goes_on_hears_what_comes_next_and_a_dead_one_is_not_missed(fakes, pools) -> None:
+    generators = []
+
+    def make(index: int) -> Any:
+        generators.append(fakes.StepGenerator())
+        generators[-1].hold()
+        return generators[-1]
+
+    launch = pools.Threads(fakes, make)
+    async with pools.of(launch) as pool:
+        await pool.start()
+        await pool.acquire("a")
+        begun = 0
+        async for event in pool.stream("a", fakes.job("now")):
+            if isinstance(event, SegmentStarted):
+                launch.workers[0].kill()
+                # Told to the one that is dying, to nobody, or to the next: it is for whoever makes the segment.
+                pool.encode_ahead("a", fakes.request("old"))
+                pool.encode_ahead("a", fakes.request("next"))
+                await fakes.until(lambda: len(generators) == 2)
+                generators[1].free()
+                begun += 1
+        assert begun == 1
+        generators[0].free()
+        assert [(running, request.prompt) for running, request in generators[1].ahead] == [("now", "next")]
+        pool.encode_ahead("a", fakes.request("late"))
+        await pools.consume(pool, "a", fakes.job("next"))
+        assert len(generators[1].ahead) == 1
+
+
 async def test_a_worker_that_was_dead_already_when_it_got_the_job_is_not_held_against_the_job(fakes, pools) -> None:
     launch = pools.Threads(fakes, lambda _: fakes.StepGenerator())
     async with pools.of(launch, workers=3) as pool:
