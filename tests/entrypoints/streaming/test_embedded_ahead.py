@@ -70,13 +70,15 @@ def request(prompt: str) -> GenerationRequest:
     )
 
 
-async def test_each_text_of_a_session_is_encoded_once_and_the_next_one_beside_the_denoising(stage, model) -> None:
+async def test_each_text_of_a_session_is_encoded_once_and_the_next_one_beside_the_denoising(
+    stage, fakes, model
+) -> None:
     one = stage(model.generator)
     client = one.open(single_clip_mode=True)
     prompts = ["a red ball bounces", "a green star turns", "a blue square slides"]
     for prompt in prompts:
         client.say("segment_prompt_source", prompt=prompt)
-    await client.hears("ltx2_segment_complete", 3)
+    await fakes.until(lambda: len(client.of("ltx2_segment_complete")) == 3, seconds=90.0)
     assert model.encoded == prompts
     assert model.beside == prompts[:-1]
 
