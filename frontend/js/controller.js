@@ -1,12 +1,11 @@
 import { Connection } from "./connection.js";
-import { FileProblem, fileName, readStartImage, saveFile } from "./files.js";
 import { Heartbeat } from "./heartbeat.js";
 import { isInitSegment, sameBytes } from "./media/boxes.js";
 import { Recording } from "./media/recording.js";
 import * as prompts from "./prompts.js";
 import * as sessions from "./session.js";
 import { forgotten, noted, promptStep } from "./undo.js";
-import { MAX_SNAPSHOT_BYTES, SnapshotError, readSnapshot, writeSnapshot } from "./snapshot_file.js";
+import { ViewerFiles } from "./viewer_files.js";
 import { problemWords } from "./wording.js";
 
 /**
@@ -37,6 +36,8 @@ export class Controller extends EventTarget {
     (message) => this.send(message),
     () => this.#playbackStatus(),
   );
+  /** What the viewer hands in and takes away. */
+  files;
 
   /**
    * @param {object} parts
@@ -53,6 +54,7 @@ export class Controller extends EventTarget {
     this.#url = url;
     this.#access = access;
     this.#clientId = clientId;
+    this.files = new ViewerFiles(store, (tone, title, detail) => this.notify(tone, title, detail));
     player.addEventListener("change", () => store.update((state) => ({ ...state, playback: player.stats })));
     player.addEventListener("firstframe", () => this.#changeSession((session) => sessions.firstFrameShown(session, performance.now())));
     player.addEventListener("problem", (event) => this.#mediaFailed(/** @type {CustomEvent} */ (event).detail));
@@ -116,37 +118,7 @@ export class Controller extends EventTarget {
     this.#store.update((state) => ({ ...state, advanced: { ...state.advanced, ...change } }));
   }
 
-  /** @param {File} file */
-  async chooseImage(file) {
-    await this.#withFile("The start image could not be used", async () => {
-      const image = await readStartImage(file);
-      this.removeImage();
-      // A stream that goes on from a snapshot has its first picture.
-      this.#store.update((state) => ({ ...state, image, snapshot: null }));
-    });
-  }
-
-  removeImage() {
-    const { image } = this.#store.state;
-    if (!image) return;
-    URL.revokeObjectURL(image.preview);
-    this.#store.update((state) => ({ ...state, image: null }));
-  }
-
-  /** @param {File} file */
-  async openSnapshot(file) {
-    await this.#withFile("The snapshot could not be used", async () => {
-      if (file.size > MAX_SNAPSHOT_BYTES) throw new FileProblem("This file is too large for a snapshot.");
-      const snapshot = readSnapshot(await file.text());
-      this.removeImage();
-      this.#store.update((state) => ({ ...state, snapshot: { ...snapshot, name: file.name } }));
-    });
-  }
-
-  removeSnapshot() {
-    this.#store.update((state) => ({ ...state, snapshot: null }));
-  }
-
+  /** Asks for the state, which becomes a file when it is here. */
   saveSnapshot() {
     this.send({ type: "snapshot_state" });
   }
@@ -179,12 +151,7 @@ export class Controller extends EventTarget {
   }
 
   async download() {
-    try {
-      saveFile(await this.#recording.file(), fileName(new Date(), "mp4"));
-    } catch (problem) {
-      console.error(problem);
-      this.notify("bad", "Nothing to save yet", "Wait until the first segment plays, then try again.");
-    }
+    await this.files.saveRecording(this.#recording);
   }
 
   /** A picture is on screen. @param {number} position_s */
@@ -302,7 +269,7 @@ export class Controller extends EventTarget {
         if (message.mime) this.#player.open(message.mime);
         return;
       case "continuation_state_snapshot":
-        this.#saveState(message.state);
+        this.files.saveSnapshot(message.state);
         return;
       case "ltx2_stream_complete":
       case "session_timeout":
@@ -362,16 +329,6 @@ export class Controller extends EventTarget {
     };
   }
 
-  /** @param {import("./snapshot_file.js").StateEnvelope} state */
-  #saveState(state) {
-    const now = new Date();
-    const prompt = this.#store.state.session.segments.at(-1)?.prompt ?? "";
-    const text = writeSnapshot({ state, prompt }, now);
-    const name = fileName(now, "snapshot.json");
-    saveFile(new Blob([text], { type: "application/json" }), name);
-    this.notify("good", "Snapshot saved", "Open it under Advanced to go on from this moment.");
-  }
-
   /** @param {unknown} problem */
   #mediaFailed(problem) {
     console.error(problem);
@@ -381,16 +338,6 @@ export class Controller extends EventTarget {
       unsupported ? "This browser can't play the stream" : "Playback broke down",
       unsupported ? "Use a current Chrome, Edge, Firefox or Safari." : "Stop, then start again. What has arrived can still be downloaded.",
     );
-  }
-
-  /** @param {string} title @param {() => Promise<void>} read */
-  async #withFile(title, read) {
-    try {
-      await read();
-    } catch (problem) {
-      if (!(problem instanceof FileProblem || problem instanceof SnapshotError)) throw problem;
-      this.notify("bad", title, problem.message);
-    }
   }
 
   /** @param {"good" | "bad"} tone @param {string} title @param {string} detail */

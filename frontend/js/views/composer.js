@@ -139,8 +139,8 @@ function showAdvanced(store, controller) {
   negative.addEventListener("input", () => controller.setAdvanced({ negative: negative.value.trim() }));
   image.addEventListener("click", () => imageFile.click());
   byId("snapshot-choose", HTMLButtonElement).addEventListener("click", () => snapshotFile.click());
-  onFile(imageFile, (file) => void controller.chooseImage(file));
-  onFile(snapshotFile, (file) => void controller.openSnapshot(file));
+  onFile(imageFile, (file) => void controller.files.chooseImage(file));
+  onFile(snapshotFile, (file) => void controller.files.openSnapshot(file));
 
   store.watch(
     (state) => state.session.stream?.limits.max_num_inference_steps ?? state.info?.limits.max_num_inference_steps ?? 0,
@@ -168,10 +168,10 @@ function showAttachments(store, controller) {
     const items = [];
     if (image) {
       const picture = el("img", { src: image.preview, alt: "" });
-      items.push(attachment(picture, image.name, "First picture of the next stream", "Remove the start image", () => controller.removeImage()));
+      items.push(attachment(picture, image.name, "First picture of the next stream", "Remove the start image", () => controller.files.removeImage()));
     }
     if (snapshot) {
-      items.push(attachment(icon("snapshot"), snapshot.name, "The next prompt goes on from here", "Remove the snapshot", () => controller.removeSnapshot()));
+      items.push(attachment(icon("snapshot"), snapshot.name, "The next prompt goes on from here", "Remove the snapshot", () => controller.files.removeSnapshot()));
     }
     shelf.replaceChildren(...items);
   };
