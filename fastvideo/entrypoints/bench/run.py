@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from fastvideo import __version__
-from fastvideo.client.stream_client import API_KEY_VARIABLE
 from fastvideo.entrypoints.bench.address import base_url_of, stream_url_of
 from fastvideo.entrypoints.bench.arrivals import arrival_times
 from fastvideo.entrypoints.bench.datasets import dataset_of
@@ -29,6 +28,7 @@ from fastvideo.entrypoints.bench.report import Report, job_report, live_report
 from fastvideo.entrypoints.cli.exit_codes import ExitCode
 from fastvideo.entrypoints.cli.progress import ProgressLine
 
+_KEY_VARIABLE = "FASTVIDEO_API_KEY"
 _LOOK_EVERY_S = 0.5
 # Viewers choose among so many; jobs have as many prompts as there are jobs.
 _STREAM_PROMPTS = 200
@@ -204,7 +204,7 @@ def _write(report: Report, args: argparse.Namespace) -> None:
 
 def _api_key(path: str | None) -> str | None:
     if path is None:
-        return os.environ.get(API_KEY_VARIABLE) or None
+        return os.environ.get(_KEY_VARIABLE) or None
     key = Path(path).expanduser().read_text("utf-8").strip()
     if not key or not key.isprintable() or " " in key:
         raise ValueError(f"expected one API key and nothing else in {path}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from fastvideo.client.stream_protocol import Event, InitSegment, MediaFragment
+from fastvideo.client import Event, InitSegment, MediaFragment
 from fastvideo.entrypoints.bench.picture_times import PictureTimes
 from fastvideo.entrypoints.bench.virtual_player import BUFFER_S, Stall, VirtualPlayer
 from fastvideo.entrypoints.streaming.protocol import (
