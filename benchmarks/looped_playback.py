@@ -30,6 +30,8 @@ DRIFT_GOAL_MS = 50.0
 SHARE_GOAL_POINTS = 2.0
 # The page tells its position once a second; in between the server goes by the clock.
 LEAD_TOLERANCE_S = 0.1
+# The page pushes a player that stands with media in front of it after three seconds, which are twelve looks.
+STUCK_LOOKS_GOAL = 16.0
 _PLAYED_S = {Effort.QUICK: 24.0, Effort.NORMAL: 90.0, Effort.LONG: 600.0}
 # Segments and the lead, both in seconds; the quick form's are short, so that it has several joins and reaches the lead.
 _PACING = (5, 8.0)
@@ -136,6 +138,7 @@ def _figures_faster(seen: Watched) -> list[Figure]:
         Figure(f"{name} stalls", float(player["stalls"] + player["idles"]), "", 0.0, played),
         Figure(f"{name} time in which the picture stood", seen.stood_share, "%"),
         Figure(f"{name} drift of sound against picture", seen.drift_ms, "ms", DRIFT_GOAL_MS, heard),
+        _stuck(name, seen),
         Figure(f"{name} lead when a segment begins, most", max(log["leads_s"]), "s", seen.lead_s + LEAD_TOLERANCE_S),
         Figure(f"{name} media ahead, most", log["most_ahead_s"], "s", seen.lead_s + seen.segment_s, least),
     ]
@@ -158,10 +161,18 @@ def _figures_slower(seen: Watched) -> list[Figure]:
             SHARE_GOAL_POINTS,
             f"{predicted:.2f} % by the generator's own times",
         ),
+        _stuck(name, seen),
         # Every stall but the running one was followed by a start that nobody asked for.
         Figure(f"{name} stalls that did not end", float(max(0, player["stalls"] - len(log["starts"]))), "", 0.0),
         Figure(f"{name} longest wait", log["longest_stand_ms"] / 1000.0, "s", seen.segment_s * SLOWER),
     ]
+
+
+def _stuck(name: str, seen: Watched) -> Figure:
+    """Holds however busy the machine is: it is counted in looks of the page, which are as late as its player's."""
+    looks = float(seen.log["most_stuck_looks"])
+    what = f"{name} looks in a row at a picture that stood with media in hand, most"
+    return Figure(what, looks, "", STUCK_LOOKS_GOAL, "a look each 250 ms, when the page gets to it")
 
 
 async def _both(effort: Effort) -> tuple[Watched, Watched]:

@@ -1,12 +1,14 @@
 // Runs in the page before its own scripts: notes how a stream plays. Times are milliseconds of the page's clock.
 {
   const LOOK_EVERY_MS = 250;
+  // With so much in hand the page's player goes on, whatever made the picture stand.
+  const IN_HAND_S = 1;
   // Pictures around a sound that tell which one was on screen with it.
   const PICTURES = 24;
   const player = () => __fastvideo.player;
   const log = {
     generated_ms: {}, first_fragment_ms: {}, durations_ms: {}, prompts: [], sources: [], leads_s: [], late: 0,
-    starts: [], least_ahead_s: Infinity, most_ahead_s: 0, longest_stand_ms: 0, offsets: [], other_sounds: 0,
+    starts: [], least_ahead_s: Infinity, most_ahead_s: 0, longest_stand_ms: 0, most_stuck_looks: 0, offsets: [], other_sounds: 0,
   };
   window.__watched = log;
 
@@ -42,11 +44,15 @@
 
     let before_s = 0;
     let moved_ms = performance.now();
+    let stuck_looks = 0;
     setInterval(() => {
       const now_ms = performance.now();
       const { state, position_s, ahead_s } = player();
       if (log.starts.length > 0 && position_s === before_s) log.longest_stand_ms = Math.max(log.longest_stand_ms, now_ms - moved_ms);
       else moved_ms = now_ms;
+      // Counted, not timed: a page that has no core to run on looks less often, too.
+      stuck_looks = log.starts.length > 0 && position_s === before_s && ahead_s >= IN_HAND_S ? stuck_looks + 1 : 0;
+      log.most_stuck_looks = Math.max(log.most_stuck_looks, stuck_looks);
       before_s = position_s;
       log.most_ahead_s = Math.max(log.most_ahead_s, ahead_s);
       if (state === "playing") log.least_ahead_s = Math.min(log.least_ahead_s, ahead_s);
