@@ -15,7 +15,7 @@ from fastvideo.entrypoints.cli.inference_config import RUN_SECTIONS, parse_run
 from fastvideo.entrypoints.model_path import generator_defaults
 from fastvideo.entrypoints.prompt_expansion import expand_prompts
 from fastvideo.entrypoints.streaming.router.config import RouterFile, router_file_faults
-from fastvideo.pipelines.basic.ltx2.support import GENERATOR_REASONS, REQUEST_REASONS
+from fastvideo.pipelines.basic.ltx2.support import GENERATOR_REASONS, REQUEST_REASONS, check_generator_config
 
 Kind = Literal["serve", "generate", "router-serve"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -76,9 +76,12 @@ def _generator_faults(config: GeneratorConfig, kind: Kind, files: bool) -> Itera
     told: list[ConfigValidationError] = []
     if not config.model_path.startswith("mock:"):
         told = list(unsupported(config, GeneratorConfig(model_path=config.model_path), GENERATOR_REASONS))
-    if not told and files:
+    if not told:
         try:
-            generator_defaults(config, shown=kind == "serve")
+            if files:
+                generator_defaults(config, shown=kind == "serve")
+            elif not config.model_path.startswith("mock:"):
+                check_generator_config(config)
         except ConfigValidationError as error:
             told = [error]
         except CheckpointError as error:

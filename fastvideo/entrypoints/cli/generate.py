@@ -33,7 +33,11 @@ class GenerateSubcommand(CLISubcommand):
         parser.add_argument("--lora", metavar="FILE", help="a LoRA that is merged into the weights")
         parser.add_argument("--output", metavar="FILE", help="an .mp4 file, or a folder (default: outputs/)")
         parser.add_argument(
-            "--processes", type=int, default=1, metavar="N", help="share the prompts out among N processes, a GPU each"
+            "--processes",
+            type=int,
+            default=1,
+            metavar="N",
+            help="share the prompts out among N processes, with GPUs of their own",
         )
         parser.add_argument("--json", action="store_true", help="print one JSON object per video, and no progress")
         return parser
@@ -54,5 +58,5 @@ class GenerateSubcommand(CLISubcommand):
         from fastvideo.entrypoints.cli.generation_run import GenerationRun
         from fastvideo.entrypoints.cli.shared_run import take_own_share
 
-        requests = take_own_share(config.request, os.environ)
+        requests = take_own_share(config, os.environ)
         return GenerationRun(config.generator, json_lines=args.json).run(requests)

@@ -33,7 +33,7 @@ def test_everything_that_is_wrong_is_said_at_its_line(tmp_path, capsys):
     text = """\
 generator:
   model_path: "embedded:"
-  engine: {num_gpus: 2}
+  revision: main
 server: {port: eighty}
 streaming:
   max_sesions: 4
@@ -44,7 +44,7 @@ colour: 3
     code, _, said = check(tmp_path, capsys, text)
     assert code == 1
     assert said[:4] == [
-        ":3: generator.engine.num_gpus: only 1 is supported (the model runs on one device)",
+        ":3: generator.revision: only None is supported (models are local files, and nothing is fetched)",
         ':4: server.port: expected a valid integer, got "eighty" (str)',
         ":6: streaming.max_sesions: unknown key; did you mean 'max_sessions'?",
         ':8: streaming.pool.num_workers: expected a valid integer, got "two" (str)',

@@ -6,7 +6,7 @@ import pytest
 import fastvideo
 from fastvideo.api.errors import ConfigValidationError, GenerationFailed
 from fastvideo.api.results import GenerationResult, VideoFinalEvent, VideoPartialEvent, VideoProgressEvent
-from fastvideo.api.schema import GenerationRequest, GeneratorConfig
+from fastvideo.api.schema import EngineConfig, GenerationRequest, GeneratorConfig, RunConfig
 from fastvideo.entrypoints.cli import shared_run
 from fastvideo.entrypoints.cli.generation_run import GenerationRun, NumberedRequest
 from fastvideo.entrypoints.cli.main import main
@@ -95,21 +95,28 @@ def test_what_is_wrong_is_one_sentence_and_exit_code_1(capsys, words, said):
     assert said in last
 
 
+def run_config(prompt, num_gpus=1):
+    return RunConfig(
+        GeneratorConfig("embedded:", engine=EngineConfig(num_gpus=num_gpus)), GenerationRequest(prompt=prompt)
+    )
+
+
 def test_processes_share_the_prompts_out_by_their_ranks():
-    request = GenerationRequest(prompt=["a", "b", "c"])
-    shares = [take_own_share(request, {"RANK": rank, "WORLD_SIZE": "2"}) for rank in ("0", "1")]
+    config = run_config(["a", "b", "c"])
+    shares = [take_own_share(config, {"RANK": rank, "WORLD_SIZE": "2"}) for rank in ("0", "1")]
     assert [[(one.index, one.request.prompt) for one in share] for share in shares] == [
         [(0, "a"), (2, "c")],
         [(1, "b")],
     ]
-    assert [one.request.prompt for one in take_own_share(GenerationRequest(prompt="a"), {})] == ["a"]
+    assert [one.request.prompt for one in take_own_share(run_config("a"), {})] == ["a"]
 
 
-def test_each_process_takes_a_gpu_of_its_own(monkeypatch):
-    monkeypatch.setattr(shared_run, "visible_devices", lambda environ=None: ("3", "5"))
+@pytest.mark.parametrize(("num_gpus", "expected"), [(1, "5"), (2, "7,8")])
+def test_each_process_takes_gpus_of_its_own(monkeypatch, num_gpus, expected):
+    monkeypatch.setattr(shared_run, "visible_devices", lambda environ=None: ("3", "5", "7", "8"))
     environment = {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2"}
-    take_own_share(GenerationRequest(prompt=["a", "b"]), environment)
-    assert environment["CUDA_VISIBLE_DEVICES"] == "5"
+    take_own_share(run_config(["a", "b"], num_gpus), environment)
+    assert environment["CUDA_VISIBLE_DEVICES"] == expected
 
 
 def test_a_run_is_handed_on_as_it_was_asked_for(monkeypatch):
@@ -127,9 +134,10 @@ def test_a_run_is_handed_on_as_it_was_asked_for(monkeypatch):
 
 
 def test_more_processes_than_gpus_are_refused(monkeypatch):
-    monkeypatch.setattr(shared_run, "visible_devices", lambda: ("0",))
-    with pytest.raises(ValueError, match="at most 1, a visible GPU each, got 2"):
-        run_in_processes({}, 2, json_lines=False)
+    monkeypatch.setattr(shared_run, "visible_devices", lambda: ("0", "1", "2"))
+    raw = {"generator": {"model_path": "embedded:", "engine": {"num_gpus": 2}}, "request": {"prompt": ["a", "b"]}}
+    with pytest.raises(ValueError, match=r"--processes of at most 1, .* of the 3 that are visible, got 2"):
+        run_in_processes(raw, 2, json_lines=False)
 
 
 def test_launch_distributed_runs_the_command_line_in_processes(capfd):
