@@ -28,6 +28,7 @@ _MODULES = {
     "SessionManager": "session",
     "SessionState": "session",
     "SessionStore": "session_store",
+    "SubprocessGpuPool": "gpu_pool",
     "build_app": "server",
     "build_health_router": "health",
     "build_mock_app": "mock_server",
