@@ -35,15 +35,16 @@ from benchmarks.report import Effort, Figure, Report, table
 from fastvideo.api.schema import GeneratorConfig, GpuPoolConfig, PipelineSelection
 from fastvideo.entrypoints.model_path import local_checkpoint
 from fastvideo.entrypoints.video_generator import VideoGenerator
-from scripts.train_embedded.meters.clip import Measured
-from scripts.train_embedded.meters.clip import measure as measure_clip
-from scripts.train_embedded.meters.join import Steps, picture_steps, place_steps, sound_steps, velocity_steps
-from scripts.train_embedded.meters.outline import trace
-from scripts.train_embedded.meters.sight import look
-from scripts.train_embedded.meters.verdict import Verdict, judge, shares
-from scripts.train_embedded.world import FPS
+from fastvideo.eval.meters.clip import Measured
+from fastvideo.eval.meters.clip import measure as measure_clip
+from fastvideo.eval.meters.join import Steps, picture_steps, place_steps, sound_steps, velocity_steps
+from fastvideo.eval.meters.outline import trace
+from fastvideo.eval.meters.sight import look
+from fastvideo.eval.meters.verdict import Verdict, judge, shares
+from fastvideo.eval.world import FPS
+from fastvideo.eval.world.asked import asked_by
+from fastvideo.eval.world.scene import Scene
 from scripts.train_embedded.world.change import Change
-from scripts.train_embedded.world.scene import Scene
 
 NAME = "embedded_quality"
 PRESET = "ltx2_embedded"
@@ -113,12 +114,12 @@ def findings(asked: Iterable[Story], tell: Teller, progress: Callable[[int], Non
         scene = story.first.segment.scene
         first, branches = tell(story, number)
         measured = _measured(first)
-        verdict = judge(measured, scene)
+        verdict = judge(measured, asked_by(scene))
         found.verdicts.append(verdict)
         if before is not None:
             other, other_scene = before
             mixed = replace(first, samples=other.samples, sample_rate_hz=other.sample_rate_hz)
-            found.chance.append(judge(_measured(mixed), other_scene))
+            found.chance.append(judge(_measured(mixed), asked_by(other_scene)))
         _note(found, story.first.caption, scene, measured, verdict)
         before = first, scene
         for shots, clips in zip(story.branches, branches, strict=True):
@@ -131,7 +132,7 @@ def findings(asked: Iterable[Story], tell: Teller, progress: Callable[[int], Non
                 after = shots[0].segment.scene
                 # A motion is judged by all of its way, anything else by what is there when it has changed.
                 seen = _measured(clips[0] if change is Change.MOTION else second_half(clips[0]))
-                verdict = judge(seen, after)
+                verdict = judge(seen, asked_by(after))
                 found.changed[change].append(getattr(verdict, _CHANGED[change]))
                 if not found.changed[change][-1]:
                     _note(found, shots[0].caption, after, seen, verdict)

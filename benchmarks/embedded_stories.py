@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fastvideo.api.results import VideoFinalEvent, VideoPartialEvent
 from fastvideo.api.schema import ContinuationState, GenerationRequest, OutputConfig, SamplingConfig
 from fastvideo.entrypoints.video_generator import VideoGenerator
-from scripts.train_embedded.world import FPS
+from fastvideo.eval.world import FPS
 from scripts.train_embedded.world.change import Change
 from scripts.train_embedded.world.held_out import Split
 from scripts.train_embedded.world.render import render

@@ -16,20 +16,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fastvideo.eval.meters.pitch import pitch_error_semitones
+from fastvideo.eval.meters.track import Floats
+from fastvideo.eval.world import FPS
+from fastvideo.eval.world.notes import GRID_HZ, tone_of
+from fastvideo.eval.world.scene import Kind
 from fastvideo.models.ltx2.audio_vae import AudioVAE
 from fastvideo.models.ltx2.mel import LogMelSpectrogram
 from fastvideo.models.ltx2.vocoder import Vocoder
 from scripts.train_embedded.audio_vae import load_audio_vae
-from scripts.train_embedded.meters.pitch import pitch_error_semitones
 from scripts.train_embedded.sounds import MEL_HOP, MEL_RATE_HZ, QUIET, WAVE_HOP, WAVE_RATE_HZ
 from scripts.train_embedded.vocoder import load_vocoder
-from scripts.train_embedded.world import FPS
 from scripts.train_embedded.world.held_out import Split
-from scripts.train_embedded.world.motion import Floats
-from scripts.train_embedded.world.scene import Kind
 from scripts.train_embedded.world.segment import Segment
 from scripts.train_embedded.world.sound import sound_of
-from scripts.train_embedded.world.sound_rules import GRID_HZ, TIMBRES, tone_of
+from scripts.train_embedded.world.sound_rules import TIMBRES
 from scripts.train_embedded.world.story import story
 
 _LISTEN_EVERY_S = 1 / 12

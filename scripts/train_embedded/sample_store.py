@@ -10,11 +10,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from fastvideo.eval.world.lexicon import COLOURS, KINDS, MOTIONS
+from fastvideo.eval.world.scene import Kind, Motion
 from fastvideo.pipelines.basic.ltx2.segment_plan import SegmentPlan
 from scripts.train_embedded.latents import SHARD_SAMPLES, STREAMS, read_pictures, read_sounds, shard_path
 from scripts.train_embedded.samples import CAPTIONS, plans
-from scripts.train_embedded.world.lexicon import COLOURS, KINDS, MOTIONS
-from scripts.train_embedded.world.scene import Kind, Motion
 
 # How many samples a run begins with, and after how many steps it has all of them: shards may still be in the making.
 _FIRST_SHARDS = 4

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.random import default_rng
 from numpy.typing import NDArray
 
+from fastvideo.eval.world import FPS
 from fastvideo.pipelines.basic.ltx2.segment_plan import (
     AUDIO_LATENTS_PER_SECOND,
     LOOKAHEAD_LATENTS,
@@ -20,7 +21,6 @@ from fastvideo.pipelines.basic.ltx2.segment_plan import (
     latents_of_frames,
 )
 from scripts.train_embedded.text_noise import disturb
-from scripts.train_embedded.world import FPS
 from scripts.train_embedded.world.caption import continuation_caption, opening_caption
 from scripts.train_embedded.world.change import Change
 from scripts.train_embedded.world.held_out import Split

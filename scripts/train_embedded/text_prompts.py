@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from fastvideo.eval.world.scene import Colour, Kind, Motion, Pattern, Place, Size
 from scripts.train_embedded.text_targets import Said, SaidThing
 from scripts.train_embedded.world.change import Change
-from scripts.train_embedded.world.scene import Colour, Kind, Motion, Pattern, Place, Size
 
 _PLAIN = Pattern.PLAIN
 

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from fastvideo.eval.world.lexicon import COLOURS, KINDS, PLACES, SIZES
+from fastvideo.eval.world.scene import Backdrop, Colour, Kind, Motion, Pattern, Place, Scene, Size, Thing
 from scripts.train_embedded.world.change import Change
-from scripts.train_embedded.world.lexicon import COLOURS, KINDS, PLACES, SIZES
-from scripts.train_embedded.world.scene import Backdrop, Colour, Kind, Motion, Pattern, Place, Scene, Size, Thing
 from scripts.train_embedded.world.story import Shot
 
 

@@ -10,11 +10,11 @@ from dataclasses import replace
 
 from numpy.random import Generator
 
+from fastvideo.eval.world.lexicon import COLOURS, KINDS, MOTIONS, PLACES, SIZES, Verb
+from fastvideo.eval.world.scene import Backdrop, Colour, Kind, Motion, Pattern, Place, Scene, Size, Thing
 from scripts.train_embedded.text_targets import Said, SaidThing, change_of_backdrop
 from scripts.train_embedded.world.change import Change
 from scripts.train_embedded.world.choice import pick
-from scripts.train_embedded.world.lexicon import COLOURS, KINDS, MOTIONS, PLACES, SIZES, Verb
-from scripts.train_embedded.world.scene import Backdrop, Colour, Kind, Motion, Pattern, Place, Scene, Size, Thing
 from scripts.train_embedded.world.story import Shot
 
 _MORE_COLOURS: dict[Colour, tuple[str, ...]] = {

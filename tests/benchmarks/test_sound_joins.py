@@ -17,7 +17,7 @@ from fastvideo.api.schema import (
     SamplingConfig,
 )
 from fastvideo.entrypoints.video_generator import VideoGenerator
-from scripts.train_embedded.meters.join import sound_steps
+from fastvideo.eval.meters.join import sound_steps
 
 STORY = 16
 

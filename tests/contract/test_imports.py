@@ -13,7 +13,8 @@ PACKAGE = Path(fastvideo.__file__).parent
 # A layer may import itself and the layers that stand after it.
 LAYERS = {
     "client": {"api", "media", "entrypoints"},
-    "entrypoints": {"pipelines", "models", "media", "api", "client"},
+    "entrypoints": {"pipelines", "models", "media", "api", "client", "eval"},
+    "eval": {"media", "api"},
     "pipelines": {"models", "media", "api"},
     "models": {"api"},
     "media": {"api"},

@@ -2,11 +2,11 @@
 
 from numpy.random import default_rng
 
+from fastvideo.eval.world.scene import Backdrop, Colour, Kind, Motion, Pattern, Place, Scene, Size, Thing
 from scripts.train_embedded.text_prompts import PROMPTS
 from scripts.train_embedded.text_targets import ATTRIBUTES, Said, SaidThing, classes, said_in, whole_scene
 from scripts.train_embedded.world.caption import opening_caption
 from scripts.train_embedded.world.change import Change
-from scripts.train_embedded.world.scene import Backdrop, Colour, Kind, Motion, Pattern, Place, Scene, Size, Thing
 from scripts.train_embedded.world.story import story
 
 STAR = Thing(Kind.STAR, Colour.RED, Size.LARGE, Motion.SPIN, Place.LEFT)

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 from numpy.random import default_rng
 
+from fastvideo.eval.world.scene import Backdrop, Colour, Kind, Motion, Pattern, Place, Scene, Size, Thing
 from scripts.train_embedded.text_targets import SaidThing
 from scripts.train_embedded.text_wordings import own_wording, usual_backdrop
 from scripts.train_embedded.world.change import Change
-from scripts.train_embedded.world.scene import Backdrop, Colour, Kind, Motion, Pattern, Place, Scene, Size, Thing
 from scripts.train_embedded.world.story import Shot, story
 
 

@@ -1,4 +1,1 @@
-"""Meters: what a clip shows and sounds like, from its pixels and samples alone.
-
-Frames are uint8 [T, H, W, 3], RGB, H = W. Places and sizes are in frame heights, as in the world.
-"""
+"""What the meters of ``fastvideo.eval`` stand: clips that were worn, and how often they are read right."""

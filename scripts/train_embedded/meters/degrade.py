@@ -10,7 +10,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from scripts.train_embedded.world import FPS
+from fastvideo.eval.world import FPS
 
 
 def worn(

@@ -10,12 +10,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from scripts.train_embedded.meters.clip import Measured, measure
+from fastvideo.eval.meters.clip import Measured, measure
+from fastvideo.eval.meters.verdict import judge, shares
+from fastvideo.eval.world.asked import asked_by
+from fastvideo.eval.world.scene import Scene
 from scripts.train_embedded.meters.degrade import through_h264, worn
-from scripts.train_embedded.meters.verdict import judge, shares
 from scripts.train_embedded.world.held_out import Split
 from scripts.train_embedded.world.render import render
-from scripts.train_embedded.world.scene import Scene
 from scripts.train_embedded.world.sound import sound_of
 from scripts.train_embedded.world.story import story
 
@@ -49,7 +50,7 @@ def main() -> None:
     arguments = parser.parse_args()
     for wear in WEARS:
         results = measured_clips(arguments.clips, arguments.size, wear, arguments.seed, arguments.split)
-        found = shares([judge(measured, scene) for scene, measured in results])
+        found = shares([judge(measured, asked_by(scene)) for scene, measured in results])
         print(f"{wear:10}", "  ".join(f"{key} {100 * share:5.1f} %" for key, share in found.items()), flush=True)
 
 

@@ -3,5 +3,3 @@
 Coordinates are in frame heights, x to the right and y down, with the frame at 0..1 on both axes. Time is counted in
 frames of 1/24 s from the story's start.
 """
-
-FPS = 24

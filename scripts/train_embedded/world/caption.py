@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from numpy.random import Generator
 
+from fastvideo.eval.world.lexicon import BACKDROPS, COLOURS, KINDS, MOTIONS, PLACES, SIZES
+from fastvideo.eval.world.scene import Motion, Place, Scene, Size, Thing
 from scripts.train_embedded.world.change import Change
 from scripts.train_embedded.world.choice import pick
-from scripts.train_embedded.world.lexicon import BACKDROPS, COLOURS, KINDS, MOTIONS, PLACES, SIZES
-from scripts.train_embedded.world.scene import Motion, Place, Scene, Size, Thing
 
 _KEEP_GOING = (
     "it keeps going",

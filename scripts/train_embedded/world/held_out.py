@@ -6,7 +6,7 @@ from enum import StrEnum
 from functools import cache
 from itertools import product
 
-from scripts.train_embedded.world.scene import Colour, Kind, Motion
+from fastvideo.eval.world.scene import Colour, Kind, Motion
 
 Combination = tuple[Colour, Kind, Motion]
 

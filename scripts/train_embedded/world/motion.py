@@ -6,12 +6,10 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from scripts.train_embedded.world import FPS
-from scripts.train_embedded.world.scene import Motion
-
-Floats = NDArray[np.float64]
+from fastvideo.eval.meters.track import Floats, Track
+from fastvideo.eval.world import FPS
+from fastvideo.eval.world.scene import Motion
 
 EDGE_GAP = 0.02
 LARGEST_RADIUS = 0.36
@@ -44,16 +42,6 @@ class Pose:
     y: float
     radius: float
     turns: float = 0.0
-
-
-@dataclass(frozen=True)
-class Track:
-    """Poses over time, each an array [T]."""
-
-    x: Floats
-    y: Floats
-    radius: Floats
-    turns: Floats
 
 
 @dataclass(frozen=True)

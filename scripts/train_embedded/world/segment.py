@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from scripts.train_embedded.world import FPS
-from scripts.train_embedded.world.motion import Floats, Track, Trajectory
-from scripts.train_embedded.world.scene import Backdrop, Scene, Thing
+from fastvideo.eval.meters.track import Floats, Track
+from fastvideo.eval.world import FPS
+from fastvideo.eval.world.scene import Backdrop, Scene, Thing
+from scripts.train_embedded.world.motion import Trajectory
 
 # How long a change of colour, shape or backdrop takes from the segment's start.
 TRANSITION_S = 1.0

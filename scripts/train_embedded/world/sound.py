@@ -7,18 +7,17 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.train_embedded.world import FPS
-from scripts.train_embedded.world.motion import Floats
+from fastvideo.eval.meters.track import Floats
+from fastvideo.eval.world import FPS
+from fastvideo.eval.world.notes import GRID_HZ, tone_of
 from scripts.train_embedded.world.segment import Actor, Segment
 from scripts.train_embedded.world.sound_rules import (
     CHANGE_POINTS,
-    GRID_HZ,
     KNOCK_S,
     PARTIALS,
     TIMBRES,
     knock_amplitudes,
     tone_gains,
-    tone_of,
 )
 
 _VOICE_LEVELS = (0.22, 0.12)

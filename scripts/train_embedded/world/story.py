@@ -8,12 +8,12 @@ from itertools import count
 
 from numpy.random import Generator, default_rng
 
+from fastvideo.eval.world.scene import Backdrop, Colour, Kind, Motion, Pattern, Place, Scene, Size, Thing
 from scripts.train_embedded.world.caption import continuation_caption, opening_caption
 from scripts.train_embedded.world.change import Change
 from scripts.train_embedded.world.choice import pick
 from scripts.train_embedded.world.held_out import Split, combinations, is_drawn, is_held_out
 from scripts.train_embedded.world.motion import BOUNCE_HEIGHT, ORBIT_RADIUS, Arena, Pose, Trajectory
-from scripts.train_embedded.world.scene import Backdrop, Colour, Kind, Motion, Pattern, Place, Scene, Size, Thing
 from scripts.train_embedded.world.segment import Segment, first_segment
 
 FIRST_SEGMENT_FRAMES = 57

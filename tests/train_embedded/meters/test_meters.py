@@ -2,14 +2,15 @@
 
 import pytest
 
+from fastvideo.eval.meters.verdict import judge, shares
+from fastvideo.eval.world.asked import asked_by
 from scripts.train_embedded.meters.validate import measured_clips
-from scripts.train_embedded.meters.verdict import judge, shares
 from scripts.train_embedded.world.held_out import Split
 
 
 def read(wear: str, clips: int) -> dict[str, float]:
     results = measured_clips(clips, 96, wear, 7, Split.HELD_OUT)
-    return shares([judge(measured, scene) for scene, measured in results])
+    return shares([judge(measured, asked_by(scene)) for scene, measured in results])
 
 
 def test_clean_clips_are_read_without_a_mistake() -> None:

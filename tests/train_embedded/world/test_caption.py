@@ -5,9 +5,9 @@ import re
 import numpy as np
 import pytest
 
+from fastvideo.eval.world.scene import Backdrop, Colour, Kind, Motion, Pattern, Place, Scene, Size, Thing
 from scripts.train_embedded.world.caption import continuation_caption, opening_caption
 from scripts.train_embedded.world.change import Change
-from scripts.train_embedded.world.scene import Backdrop, Colour, Kind, Motion, Pattern, Place, Scene, Size, Thing
 from scripts.train_embedded.world.story import story
 
 # Phrases and what they mean; longer ones are read first, so that "in a circle" is no ball.

@@ -2,8 +2,8 @@
 
 from itertools import combinations as subsets
 
+from fastvideo.eval.world.scene import Colour, Kind, Motion
 from scripts.train_embedded.world.held_out import Split, combinations
-from scripts.train_embedded.world.scene import Colour, Kind, Motion
 
 
 def test_the_splits_share_nothing_and_together_are_all_that_is_drawn() -> None:

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from fastvideo.eval.world.scene import Motion
 from scripts.train_embedded.world.motion import EDGE_GAP, Arena, Pose, Trajectory
-from scripts.train_embedded.world.scene import Motion
 
 DIRECTED = (Motion.LEFT, Motion.RIGHT, Motion.UP, Motion.DOWN)
 RATES = dict.fromkeys(Motion, 0.1) | {Motion.GROW: 0.025, Motion.SPIN: 0.4, Motion.CIRCLE: 0.25}

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from fastvideo.eval.world.scene import Backdrop, Colour, Kind, Motion, Pattern, Scene, Size, Thing
+from fastvideo.eval.world.shapes import distance
 from scripts.train_embedded.world.motion import Arena, Pose, Trajectory
-from scripts.train_embedded.world.render import backdrop_pixels, distance, render
-from scripts.train_embedded.world.scene import Backdrop, Colour, Kind, Motion, Pattern, Scene, Size, Thing
+from scripts.train_embedded.world.render import backdrop_pixels, render
 from scripts.train_embedded.world.segment import Segment, first_segment
 
 

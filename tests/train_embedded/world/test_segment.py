@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from fastvideo.eval.world.scene import Backdrop, Colour, Kind, Motion, Pattern, Scene, Size, Thing
 from scripts.train_embedded.world.motion import Arena, Pose, Trajectory
 from scripts.train_embedded.world.render import render
-from scripts.train_embedded.world.scene import Backdrop, Colour, Kind, Motion, Pattern, Scene, Size, Thing
 from scripts.train_embedded.world.segment import Segment, first_segment
 from scripts.train_embedded.world.sound import sound_of
 

@@ -5,11 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from fastvideo.eval.world.notes import GRID_HZ, note_of, tone_of
+from fastvideo.eval.world.scene import Backdrop, Colour, Kind, Motion, Pattern, Scene, Size, Thing
 from scripts.train_embedded.world.motion import Arena, Pose, Trajectory
-from scripts.train_embedded.world.scene import Backdrop, Colour, Kind, Motion, Pattern, Scene, Size, Thing
 from scripts.train_embedded.world.segment import Segment, first_segment
 from scripts.train_embedded.world.sound import sound_of
-from scripts.train_embedded.world.sound_rules import GRID_HZ, TIMBRES, note_of, tone_gains, tone_of
+from scripts.train_embedded.world.sound_rules import TIMBRES, tone_gains
 
 BACKDROP = Backdrop(Pattern.PLAIN, Colour.BLACK)
 

@@ -5,10 +5,10 @@ from itertools import islice, pairwise
 import numpy as np
 import pytest
 
+from fastvideo.eval.world.scene import Colour, Kind, Motion, Pattern, Size
 from scripts.train_embedded.world.change import Change
 from scripts.train_embedded.world.held_out import Split, is_held_out
 from scripts.train_embedded.world.render import render
-from scripts.train_embedded.world.scene import Colour, Kind, Motion, Pattern, Size
 from scripts.train_embedded.world.story import FIRST_SEGMENT_FRAMES, Shot, continuation, stories, story
 
 MANY = 300

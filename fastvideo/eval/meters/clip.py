@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.train_embedded.meters.movement import motion_of
-from scripts.train_embedded.meters.outline import Outline, kind_of, radius_px, rotation_turns, trace
-from scripts.train_embedded.meters.pitch import pitch_error_semitones
-from scripts.train_embedded.meters.sight import look
-from scripts.train_embedded.world import FPS
-from scripts.train_embedded.world.motion import Track
-from scripts.train_embedded.world.scene import Colour, Kind, Motion
+from fastvideo.eval.meters.movement import motion_of
+from fastvideo.eval.meters.outline import Outline, kind_of, radius_px, rotation_turns, trace
+from fastvideo.eval.meters.pitch import pitch_error_semitones
+from fastvideo.eval.meters.sight import look
+from fastvideo.eval.meters.track import Track
+from fastvideo.eval.world import FPS
+from fastvideo.eval.world.scene import Colour, Kind, Motion
 
 _FRAME_STRIDE = 2
 
@@ -42,14 +42,18 @@ class Measured:
 
 
 def measure(
-    frames: NDArray[np.uint8], samples: NDArray[np.float32] | None = None, sample_rate_hz: int = 48000
+    frames: NDArray[np.uint8],
+    samples: NDArray[np.float32] | None = None,
+    sample_rate_hz: int = 48000,
+    *,
+    fps: float = FPS,
 ) -> Measured:
     """Measures frames [T, H, W, 3] of one scene and the sound [channels, N] that belongs to them.
 
     Frames in which something still changes by a transition are better left out, with their sound.
     """
     watched = frames[::_FRAME_STRIDE]
-    times_s = np.arange(len(watched), dtype=np.float64) * (_FRAME_STRIDE / FPS)
+    times_s = np.arange(len(watched), dtype=np.float64) * (_FRAME_STRIDE / fps)
     sight = look(watched)
     things = []
     for seen in sight.things:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.train_embedded.meters.colour_names import COLOURS, cell_colours, cells, names
-from scripts.train_embedded.world.scene import Colour
+from fastvideo.eval.meters.colour_names import COLOURS, cell_colours, cells, names
+from fastvideo.eval.world.scene import Colour
 
 Mask = NDArray[np.bool_]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from scripts.train_embedded.world.scene import Colour, Kind, Motion, Pattern, Place, Size
+from fastvideo.eval.world.scene import Colour, Kind, Motion, Pattern, Place, Size
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ SIZES: dict[Size, tuple[str, ...]] = {
     Size.LARGE: ("large", "big", "huge"),
 }
 
-_GOING = (
+GOING = (
     ("move", "moves", "moving"),
     ("glide", "glides", "gliding"),
     ("drift", "drifts", "drifting"),
@@ -64,7 +64,7 @@ _GOING = (
 
 
 def _going(*rests: str) -> tuple[Verb, ...]:
-    return tuple(Verb(*forms, rest) for forms in _GOING for rest in rests)
+    return tuple(Verb(*forms, rest) for forms in GOING for rest in rests)
 
 
 MOTIONS: dict[Motion, tuple[Verb, ...]] = {

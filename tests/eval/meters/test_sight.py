@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from scripts.train_embedded.meters.colour_names import COLOURS, cells, names
-from scripts.train_embedded.meters.sight import look
+from fastvideo.eval.meters.colour_names import COLOURS, cells, names
+from fastvideo.eval.meters.sight import look
+from fastvideo.eval.world.scene import Backdrop, Colour, Kind, Motion, Pattern, Scene, Size, Thing
 from scripts.train_embedded.world.motion import Arena, Pose, Trajectory
 from scripts.train_embedded.world.render import backdrop_pixels, render
-from scripts.train_embedded.world.scene import Backdrop, Colour, Kind, Motion, Pattern, Scene, Size, Thing
 from scripts.train_embedded.world.segment import first_segment
 
 

@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from scripts.train_embedded.world.motion import Track
-from scripts.train_embedded.world.scene import Motion
+from fastvideo.eval.meters.track import Track
+from fastvideo.eval.world.scene import Motion
 
 _MOVES = 0.08  # frame heights
 _GROWS = 1.2

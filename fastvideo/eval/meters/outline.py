@@ -8,9 +8,9 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.train_embedded.meters.sight import Mask
-from scripts.train_embedded.world.render import distance
-from scripts.train_embedded.world.scene import Kind
+from fastvideo.eval.meters.sight import Mask
+from fastvideo.eval.world.scene import Kind
+from fastvideo.eval.world.shapes import distance
 
 Floats = NDArray[np.float64]
 

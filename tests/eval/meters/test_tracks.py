@@ -3,16 +3,18 @@
 import numpy as np
 import pytest
 
-from scripts.train_embedded.meters.join import Steps, picture_steps, place_steps, sound_steps, velocity_steps
-from scripts.train_embedded.meters.movement import motion_of, size_change
-from scripts.train_embedded.meters.outline import kind_of, radius_px, rotation_turns, trace
-from scripts.train_embedded.meters.pitch import notes_over_time, pitch_error_semitones
-from scripts.train_embedded.world.motion import Arena, Pose, Track, Trajectory
-from scripts.train_embedded.world.render import distance, render
-from scripts.train_embedded.world.scene import Backdrop, Colour, Kind, Motion, Pattern, Scene, Size, Thing
+from fastvideo.eval.meters.join import Steps, picture_steps, place_steps, sound_steps, velocity_steps
+from fastvideo.eval.meters.movement import motion_of, size_change
+from fastvideo.eval.meters.outline import kind_of, radius_px, rotation_turns, trace
+from fastvideo.eval.meters.pitch import notes_over_time, pitch_error_semitones
+from fastvideo.eval.meters.track import Track
+from fastvideo.eval.world.notes import note_of
+from fastvideo.eval.world.scene import Backdrop, Colour, Kind, Motion, Pattern, Scene, Size, Thing
+from fastvideo.eval.world.shapes import distance
+from scripts.train_embedded.world.motion import Arena, Pose, Trajectory
+from scripts.train_embedded.world.render import render
 from scripts.train_embedded.world.segment import first_segment
 from scripts.train_embedded.world.sound import sound_of
-from scripts.train_embedded.world.sound_rules import note_of
 from scripts.train_embedded.world.story import story
 
 TIMES_S = np.arange(61) / 12

@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.train_embedded.world.scene import Colour
+from fastvideo.eval.world.scene import Colour
 
 COLOURS = tuple(Colour)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.train_embedded.world.motion import Floats
-from scripts.train_embedded.world.sound_rules import note_of
+from fastvideo.eval.meters.track import Floats
+from fastvideo.eval.world.notes import note_of
 
 # A little more than the first voice's 400 to 800 Hz; the second one is softer, and mostly below.
 _LOWEST_NOTE, _HIGHEST_NOTE = 66.0, 81.0
