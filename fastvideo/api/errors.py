@@ -7,6 +7,8 @@ FastVideoError
 ├── StateInvalid (ValueError)            a continuation state that cannot be used
 ├── ImageInvalid (ValueError)            an initial image that cannot be used
 ├── CheckpointError                      model weights that cannot be loaded
+├── EvaluationError (ValueError)         a video, reference or prompt that a metric cannot measure
+├── DependencyMissing                    an optional package, or the weights that it needs, is not installed
 ├── QuotaExceeded                        a client uses more than the operator grants it
 ├── GenerationCancelled                  somebody asked the generation to stop
 ├── GenerationFailed                     the generator raised or returned nothing usable
@@ -72,6 +74,16 @@ class ImageInvalid(FastVideoError, ValueError):
 
 class CheckpointError(FastVideoError):
     """Model weights that are missing, incomplete, or of another model."""
+
+
+class EvaluationError(FastVideoError, ValueError):
+    """A video, its reference or its prompt is not what a metric measures."""
+
+    code = "invalid_message"
+
+
+class DependencyMissing(FastVideoError):
+    """An optional package, or the weights that it needs, is not on this machine."""
 
 
 class QuotaExceeded(FastVideoError):
