@@ -25,10 +25,10 @@ async def register_and_serve(runtime: DistributedRuntime, arguments: Arguments, 
     handle = with_dynamo_errors(handler.generate)
     plain = runtime.endpoint(arguments.endpoint)
     for_http = runtime.endpoint(arguments.frontend_endpoint)
-    health = health_check_payload(arguments.model)
     await asyncio.gather(
-        plain.serve_endpoint(handle, health_check_payload=health),
-        for_http.serve_endpoint(for_frontend(handle), health_check_payload=health),
+        # Behind both is one generator: one of them is enough to see whether it works.
+        plain.serve_endpoint(handle, health_check_payload=health_check_payload(arguments.model)),
+        for_http.serve_endpoint(for_frontend(handle)),
         register_model(
             ModelInput.Text,
             ModelType.Videos,
