@@ -46,7 +46,7 @@ class ProgressLine:
 
     def show(self, text: str) -> None:
         """Draw ``text`` over what was shown before; on a terminal alone."""
-        if self.on_terminal:
+        if self.on_terminal and text != self._shown:
             columns = shutil.get_terminal_size().columns
             self._stream.write(f"\r\x1b[K{_cut(text, columns - 1)}")
             self._stream.flush()

@@ -153,6 +153,7 @@ class StreamFollower:
 
     def _settle(self) -> None:
         """The segment that was being made is over, whatever came of it."""
+        self._doing = "ready"
         if self._making is not None:
             self._open.discard(self._making)
             self._making = None

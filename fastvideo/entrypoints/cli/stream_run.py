@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import sys
 from collections.abc import Coroutine, Sequence
@@ -66,7 +67,7 @@ class StreamRun:
         except (OSError, TimeoutError, StreamClosed) as error:
             return self._failed(f"no server answers at {self._url}: {error}", ExitCode.NO_ANSWER)
         fd = standard_input()
-        on_terminal = fd is not None and not self._json_lines and sys.stdin.isatty()
+        on_terminal = fd is not None and not self._json_lines and os.isatty(fd)
         typed = TypedLines(
             fd if on_terminal or self._reads_pipe else None,
             lambda line: self._later(self._obey(client, line)),

@@ -1,18 +1,7 @@
 import io
 
 from fastvideo.entrypoints.cli.progress import ProgressLine
-
-
-class Terminal(io.StringIO):
-    encoding = "utf-8"
-
-    def isatty(self):
-        return True
-
-    @property
-    def screen(self):
-        """What a person sees: each line after its last erasure."""
-        return [line.rpartition("\x1b[K")[2] for line in self.getvalue().split("\n")]
+from tests.entrypoints.cli.terminal import Terminal
 
 
 def test_a_terminal_has_one_line_that_is_drawn_over(monkeypatch):

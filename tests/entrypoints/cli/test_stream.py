@@ -1,6 +1,9 @@
 import http
 import json
 import os
+import pty
+import signal
+import sys
 import threading
 from pathlib import Path
 
@@ -21,6 +24,7 @@ from fastvideo.entrypoints.streaming.protocol import (
     QueueStatus,
     SegmentCancelled,
 )
+from tests.entrypoints.cli.terminal import Terminal
 
 
 @pytest.fixture(autouse=True)
@@ -61,6 +65,51 @@ def test_prompts_come_from_a_pipe_too(live_server, monkeypatch, capsys):
     assert stream(live_server.port, "-") == 0
     assert frames_and_sound("stream.mp4")[0] == 50
     assert "/what is no command" in capsys.readouterr().err
+
+
+def test_on_a_terminal_what_is_typed_is_shown_and_steers(live_server, monkeypatch, capsys):
+    ours, terminal = pty.openpty()
+    monkeypatch.setattr(stream_run, "standard_input", lambda: terminal)
+    script = [("connected", "a red ball\n"), ("segment 0: made", "a gre"), ("> a gre", "en star\n\x04")]
+
+    def answer(text):
+        if script and script[0][0] in text:
+            os.write(ours, script.pop(0)[1].encode())
+
+    screen = Terminal(answer)
+    monkeypatch.setattr(sys, "stderr", screen)
+    assert stream(live_server.port) == 0
+    os.close(ours)
+    os.close(terminal)
+    assert frames_and_sound("stream.mp4")[0] == 50
+    assert [line for line in screen.screen if line.startswith("segment")] == [
+        "segment 0: a red ball",
+        *(line for line in screen.screen if line.startswith("segment 0: made")),
+        "segment 1: a green star",
+        *(line for line in screen.screen if line.startswith("segment 1: made")),
+    ]
+    assert "segment 1 denoise 2/2 | 1.0 s, " in screen.getvalue()
+    assert screen.screen[-1] == ""
+    assert capsys.readouterr().out.startswith("stream.mp4: 2 segments")
+
+
+def test_ctrl_c_ends_and_keeps_what_is_there(live_server, monkeypatch, capsys):
+    reading, writing = os.pipe()
+    monkeypatch.setattr(stream_run, "standard_input", lambda: reading)
+
+    def interrupt(text):
+        if "segment 0: made" in text and not interrupted:
+            interrupted.append(True)
+            signal.raise_signal(signal.SIGINT)
+
+    interrupted = []
+    os.write(writing, b"a red ball\n")
+    monkeypatch.setattr(sys, "stderr", Terminal(interrupt))
+    assert stream(live_server.port, "-") == ExitCode.INTERRUPTED
+    os.close(writing)
+    os.close(reading)
+    assert frames_and_sound("stream.mp4")[0] == 25
+    assert capsys.readouterr().out.startswith("stream.mp4: 1 segment, ")
 
 
 def test_stop_ends_at_once(live_server, monkeypatch, capsys):
