@@ -47,16 +47,7 @@ export class Access {
    */
   subprotocols() {
     if (this.#key === null) return this.required ? Promise.reject(new KeyRefused("the server asks for a key")) : null;
-    return this.#token();
-  }
-
-  async #token() {
-    const answer = await fetch("v1/stream/tokens", { method: "POST", headers: this.headers });
-    if (answer.status === 401 || answer.status === 403) throw new KeyRefused("the key opens nothing here");
-    // The server asks for no keys.
-    if (answer.status === 404) return [];
-    if (!answer.ok) throw new Error(`no token: HTTP ${answer.status}`);
-    return (await answer.json()).subprotocols;
+    return tokenSubprotocols("v1/stream/tokens", this.headers);
   }
 
   #stored() {
@@ -66,4 +57,19 @@ export class Access {
       return null;
     }
   }
+}
+
+/**
+ * What to offer with a WebSocket so that it counts as the key's: a token that the server makes for it.
+ * @param {string} address of the server's tokens
+ * @param {Record<string, string>} headers with the key
+ * @returns {Promise<string[]>} rejects with KeyRefused, and with an Error when the server does not answer as it should
+ */
+export async function tokenSubprotocols(address, headers) {
+  const answer = await fetch(address, { method: "POST", headers });
+  if (answer.status === 401 || answer.status === 403) throw new KeyRefused("the key opens nothing here");
+  // The server asks for no keys.
+  if (answer.status === 404) return [];
+  if (!answer.ok) throw new Error(`no token: HTTP ${answer.status}`);
+  return (await answer.json()).subprotocols;
 }

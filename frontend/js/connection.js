@@ -202,7 +202,7 @@ export class Connection {
   }
 }
 
-/** @param {Location} location @returns {string} address of the stream on the server that served the page */
+/** @param {{href: string}} location of the server, or of the page that it served @returns {string} address of its stream */
 export function streamUrl(location) {
   const url = new URL("v1/stream", location.href);
   url.protocol = url.protocol === "https:" ? "wss:" : "ws:";

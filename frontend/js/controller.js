@@ -1,6 +1,6 @@
 import { Connection } from "./connection.js";
-import { Heartbeat } from "./heartbeat.js";
-import { isInitSegment, sameBytes } from "./media/boxes.js";
+import { Heartbeat, playbackStatus } from "./heartbeat.js";
+import { Feed } from "./media/feed.js";
 import { Recording } from "./media/recording.js";
 import * as prompts from "./prompts.js";
 import * as sessions from "./session.js";
@@ -29,12 +29,11 @@ export class Controller extends EventTarget {
   /** @type {Connection | null} */
   #connection = null;
   #recording = new Recording({ limit_bytes: RECORDING_LIMIT_BYTES });
-  /** @type {Uint8Array<ArrayBuffer> | null} */
-  #init = null;
+  #feed;
   #requests = 0;
   #heartbeat = new Heartbeat(
     (message) => this.send(message),
-    () => this.#playbackStatus(),
+    () => playbackStatus(this.#player.stats),
   );
   /** What the viewer hands in and takes away. */
   files;
@@ -51,6 +50,7 @@ export class Controller extends EventTarget {
     super();
     this.#store = store;
     this.#player = player;
+    this.#feed = new Feed(player);
     this.#url = url;
     this.#access = access;
     this.#clientId = clientId;
@@ -175,9 +175,8 @@ export class Controller extends EventTarget {
    */
   begin(curated) {
     this.#leave();
-    this.#player.close();
+    this.#feed.close();
     this.#recording = new Recording({ limit_bytes: RECORDING_LIMIT_BYTES });
-    this.#init = null;
     this.#store.update((state) => ({
       ...state,
       session: sessions.connect(performance.now()),
@@ -256,6 +255,7 @@ export class Controller extends EventTarget {
     }
     this.#changeSession((session) => sessions.receive(session, message, now_ms));
     this.dispatchEvent(new CustomEvent("message", { detail: message }));
+    this.#feed.receive(message);
     const { session } = this.#store.state;
     switch (message.type) {
       case "ltx2_stream_start":
@@ -265,15 +265,8 @@ export class Controller extends EventTarget {
       case "prompt_status":
         this.#sendNext();
         return;
-      case "media_init":
-        if (message.mime) this.#player.open(message.mime);
-        return;
       case "continuation_state_snapshot":
         this.files.saveSnapshot(message.state);
-        return;
-      case "ltx2_stream_complete":
-      case "session_timeout":
-        this.#player.finish();
         return;
       case "error": {
         this.#sendNext();
@@ -290,12 +283,7 @@ export class Controller extends EventTarget {
     this.#recording.accept(bytes);
     const { bytes: size, dropped } = this.#recording;
     this.#store.update((state) => ({ ...state, recording: { bytes: size, dropped } }));
-    if (isInitSegment(bytes)) {
-      // Every segment opens with its init segment, so that others can join there; the same one again has nothing to say.
-      if (this.#init && sameBytes(this.#init, bytes)) return;
-      this.#init = bytes;
-    }
-    this.#player.append(bytes);
+    this.#feed.append(bytes);
   }
 
   #refused() {
@@ -315,18 +303,6 @@ export class Controller extends EventTarget {
     this.#heartbeat.stop();
     this.#connection?.abandon();
     this.#connection = null;
-  }
-
-  /** @returns {import("./protocol.js").PlaybackStatus | null} */
-  #playbackStatus() {
-    if (this.#store.state.playback.state === "empty") return null;
-    const { position_s, ahead_s, stalls } = this.#player.stats;
-    return {
-      type: "playback_status",
-      position_ms: Math.round(position_s * 1000),
-      buffered_ms: Math.round((position_s + ahead_s) * 1000),
-      stalls,
-    };
   }
 
   /** @param {unknown} problem */

@@ -51,3 +51,17 @@ export class Heartbeat {
     if (status) this.#send(status);
   }
 }
+
+/**
+ * @param {import("./media/player.js").PlayerStats} stats
+ * @returns {import("./protocol.js").PlaybackStatus | null} what to tell the server of it; null while nothing plays
+ */
+export function playbackStatus({ state, position_s, ahead_s, stalls }) {
+  if (state === "empty") return null;
+  return {
+    type: "playback_status",
+    position_ms: Math.round(position_s * 1000),
+    buffered_ms: Math.round((position_s + ahead_s) * 1000),
+    stalls,
+  };
+}
