@@ -1,4 +1,4 @@
-"""From a segment's start to its first denoising step, with its text encoded while the segment before was made, and not.
+"""From a segment's start to its first step and frames, its text encoded while the segment before was made, and not.
 
 The embedded model through a server, each prompt another one and queued before its turn; two servers, of which one has
 ``streaming.pacing.encode_ahead`` off, are asked in turns. Then a model with random weights, whose text encoder takes
@@ -14,16 +14,17 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from benchmarks.pipeline_model import ModelSize, random_components
 from benchmarks.report import Effort, Figure, Report, main
 from benchmarks.server_process import ROOT, fastvideo_serve
-from fastvideo.api.results import VideoFinalEvent, VideoProgressEvent
+from fastvideo.api.results import VideoFinalEvent, VideoPartialEvent, VideoProgressEvent
 from fastvideo.api.schema import GenerationRequest, OutputConfig, SamplingConfig
 from fastvideo.client import StreamClient
+from fastvideo.client.stream_protocol import MediaFragment
 from fastvideo.entrypoints.streaming.protocol import (
     ErrorMessage,
     Ltx2SegmentComplete,
@@ -45,9 +46,11 @@ _LARGE = ModelSize(width=512, blocks=4, text_layers=8, text_tokens=256)
 
 @dataclass(frozen=True)
 class Segment:
-    """Milliseconds: from its start to its first step, of its text as ``timings`` tell it, and in the worker whole."""
+    """Milliseconds: from its start to its first step and to its first frames (as a fragment where it is served), of its
+    text as ``timings`` tell it, and in the worker whole."""
 
     first_step_ms: float
+    first_frames_ms: float
     text_ms: float
     whole_ms: float
 
@@ -72,6 +75,7 @@ def _figures(name: str, ahead: list[Segment], without: list[Segment]) -> Iterato
         return Figure(f"{name}: {what}, with / without", ours / theirs, "x", goal, note)
 
     yield ratio("first_step_ms", "start to first step", 1.0)
+    yield ratio("first_frames_ms", "start to first frames", 1.0)
     yield ratio("whole_ms", "whole segment", None)
 
 
@@ -101,16 +105,19 @@ async def _served(turns: int) -> tuple[list[Segment], list[Segment]]:
 
 
 async def _segment(client: StreamClient) -> Segment:
-    began_s = first_step_s = 0.0
+    began_s = first_step_s = first_frames_s = 0.0
     while True:
         match await client.receive():
             case Ltx2SegmentStart():
                 began_s = time.monotonic()
             case StepComplete(step=1):
                 first_step_s = time.monotonic()
+            case MediaFragment():
+                first_frames_s = first_frames_s or time.monotonic()
             case Ltx2SegmentComplete(timings=timings, generation_time_ms=whole_ms):
                 assert timings is not None
-                return Segment(1000 * (first_step_s - began_s), timings.text or 0.0, whole_ms)
+                step_ms, frames_ms = (1000 * (at_s - began_s) for at_s in (first_step_s, first_frames_s))
+                return Segment(step_ms, frames_ms, timings.text or 0.0, whole_ms)
             case ErrorMessage() as error:
                 raise RuntimeError(error.message)
 
@@ -128,7 +135,7 @@ def _alone(size: ModelSize, segments: int) -> tuple[list[Segment], list[Segment]
         # What is encoded ahead is the next segment's, and counts for the one that runs.
         beside = _made(pipeline, _request(next(numbers)), following)
         found = _made(pipeline, following, None)
-        ahead.append(Segment(found.first_step_ms, found.text_ms, beside.whole_ms - beside.text_ms))
+        ahead.append(replace(found, whole_ms=beside.whole_ms - beside.text_ms))
         without.append(_made(pipeline, _request(next(numbers)), None))
     return ahead, without
 
@@ -144,13 +151,17 @@ def _made(pipeline: LTX2Pipeline, request: GenerationRequest, following: Generat
     told = [following]
     upcoming: Callable[[], GenerationRequest | None] = lambda: told.pop() if told else None  # noqa: E731
     began_s = time.perf_counter()
-    first_step_s = text_ms = 0.0
+    first_step_s = first_frames_s = text_ms = 0.0
     for event in pipeline.stream(request, upcoming=upcoming):
         if isinstance(event, VideoProgressEvent) and event.step == 1:
             first_step_s = time.perf_counter()
+        elif isinstance(event, VideoPartialEvent):
+            first_frames_s = first_frames_s or time.perf_counter()
         elif isinstance(event, VideoFinalEvent):
             text_ms = event.metadata["timings"]["text"]
-    return Segment(1000 * (first_step_s - began_s), text_ms, 1000 * (time.perf_counter() - began_s))
+    ended_s = time.perf_counter()
+    step_ms, frames_ms, whole_ms = (1000 * (at_s - began_s) for at_s in (first_step_s, first_frames_s, ended_s))
+    return Segment(step_ms, frames_ms, text_ms, whole_ms)
 
 
 if __name__ == "__main__":

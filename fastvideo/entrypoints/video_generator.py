@@ -143,7 +143,7 @@ class VideoGenerator:
         The first Partial carries the sound; with a workload of sound alone there is none, and the Final's result has
         it. Final has metadata, and the state when ``output.return_state``; frames went
         with the Partials. ``cancel`` ends it within one step or chunk with GenerationCancelled. The text of the request
-        that is ``upcoming``, whoever makes it, is encoded between the steps; the same text then takes no time.
+        that is ``upcoming``, whoever makes it, is encoded once the first frames are out; it then takes no time.
         """
         token = cancel if cancel is not None else CancellationToken()
         resolved = self.resolve(request)

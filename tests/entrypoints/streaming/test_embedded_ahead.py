@@ -70,7 +70,7 @@ def request(prompt: str) -> GenerationRequest:
     )
 
 
-async def test_each_text_of_a_session_is_encoded_once_and_the_next_one_beside_the_denoising(
+async def test_each_text_of_a_session_is_encoded_once_and_the_next_one_while_this_segment_is_made(
     stage, fakes, model
 ) -> None:
     one = stage(model.generator)
@@ -86,10 +86,13 @@ async def test_each_text_of_a_session_is_encoded_once_and_the_next_one_beside_th
 def test_a_changed_prompt_is_encoded_and_used_and_the_old_one_is_not(model) -> None:
     upcoming = UpcomingText()
     for event in model.generator.stream(request("changes first"), upcoming=upcoming):
-        if isinstance(event, VideoProgressEvent) and event.step in (1, 2):
+        if isinstance(event, VideoProgressEvent):
             upcoming.tell(request(f"changes {event.step}"))
-    assert model.encoded == ["changes first", "changes 1", "changes 2"]
+    assert model.encoded == ["changes first", "changes 3"]
     for _ in model.generator.stream(request("changes 2")):
+        pass
+    assert model.encoded == ["changes first", "changes 3", "changes 2"]
+    for _ in model.generator.stream(request("changes 3")):
         pass
     assert len(model.encoded) == 3
 

@@ -36,8 +36,6 @@ class LoraSelection:
         self._merged = False
         #: A number that changes with the weights outside the refine stage.
         self.version = 0
-        #: Whether the weights are those, and not the refine stage's own.
-        self.as_selected = True
 
     def select(self, nickname: str, path: Path | None, strength: float, *, accumulate: bool) -> None:
         """Load an adapter, or take one that was loaded before, and merge it: beside those that are selected with
@@ -77,13 +75,11 @@ class LoraSelection:
         if stage != REFINE or not self._refining:
             yield
             return
-        self.as_selected = False
         try:
             self._put((*self._current(), *self._refining))
             yield
         finally:
             self._put(self._current())
-            self.as_selected = True
 
     def _put(self, adapters: Merged) -> None:
         self._weights.merge(adapters)

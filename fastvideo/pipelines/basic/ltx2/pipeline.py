@@ -141,7 +141,8 @@ class LTX2Pipeline:
         """Progress 0, then one per step of all stages; then partials with new frames only; then one Final, with the
         state if asked.
 
-        The first partial carries the segment's sound. The texts of what is ``upcoming`` are encoded between the steps.
+        The first partial carries the segment's sound. The texts of what is ``upcoming`` are encoded once
+        the first frames were given out.
         Raises what :meth:`batch` does, and GenerationCancelled within one step or chunk.
         """
         batch = self.batch(request, cancel)
@@ -165,8 +166,6 @@ class LTX2Pipeline:
                     if kept is not None:
                         kept.keep(batch, step, self._geometry.spatial_scale)
                     yield VideoProgressEvent(done + step, batch.steps, stage.name)
-                    if self._placement.stay(*_TEXT_PARTS) and self.lora.as_selected:
-                        self._encode_ahead(upcoming, watch)
             done += stage.steps
 
         with watch.timing("decode"), self._placement.using("audio_vae", "vocoder"):
@@ -178,8 +177,10 @@ class LTX2Pipeline:
                     yield VideoPartialEvent(frames, index, batch.waveform, batch.audio_sample_rate)
                 else:
                     yield VideoPartialEvent(frames, index)
+                if self._placement.stay(*_TEXT_PARTS):
+                    self._encode_ahead(upcoming, watch)
 
-        # What became known late, and what could not be encoded while the transformer had the device.
+        # What became known late, and what could not be encoded while the video VAE had the device.
         self._encode_ahead(upcoming, watch)
         with watch.timing("state"):
             state = self._next_state(batch, tail) if request.output.return_state else None
@@ -220,9 +221,9 @@ class LTX2Pipeline:
         """
         if not self.encodes_ahead:
             return
-        # On a thread of its own it would take from the denoising what it needs: on two cores a text of 169 ms made the
-        # steps beside it 272 ms longer. Between them nobody shares caches and cores, or a LoRA that is merged for the
-        # refine stage alone.
+        # Not beside the steps: on two cores a text of 169 ms, on a thread of its own, made them 272 ms longer. Nor
+        # between them: this segment's first frames would come as much later as the next one's come sooner. Once they
+        # are out there is something to look at, and no LoRA is merged that is for the refine stage alone.
         try:
             request = upcoming()
             if request is None:

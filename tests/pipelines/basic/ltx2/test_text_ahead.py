@@ -1,7 +1,8 @@
 """The text of the next segment, encoded while this one is made."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -19,27 +20,29 @@ from fastvideo.pipelines.basic.ltx2.recipe import LTX2Recipe
 
 
 class Watched:
-    """A pipeline that tells which texts its encoder was given, and after how many steps of a segment."""
+    """A pipeline that tells which texts its encoder was given, and what of the segment was made last then."""
 
     def __init__(self, components: LTX2Components, *, entries: int = 16, **parts: object) -> None:
         self.pipeline = LTX2Pipeline(components, LTX2T2VConfig(text_cache_entries=entries), **parts)  # type: ignore[arg-type]
-        self.encoded: list[tuple[str, int]] = []
-        self.step = 0
+        self.encoded: list[tuple[str, str]] = []
+        self.made = "text"
         encode = self.pipeline.encode_text._encoded
 
         def watched(prompt: str, length: int | None) -> object:
-            self.encoded.append((prompt, self.step))
+            self.encoded.append((prompt, self.made))
             return encode(prompt, length)
 
         self.pipeline.encode_text._encoded = watched  # type: ignore[method-assign, assignment]
 
     def run(self, asked: GenerationRequest, upcoming: Callable[[], GenerationRequest | None] = lambda: None) -> "Made":
-        self.step = 0
+        self.made = "text"
         events: list[VideoEvent] = []
         for event in self.pipeline.stream(asked, upcoming=upcoming):
             events.append(event)
             if isinstance(event, VideoProgressEvent):
-                self.step = event.step
+                self.made = f"step {event.step}" if event.step else "text"
+            elif isinstance(event, VideoPartialEvent):
+                self.made = "frames"
         return Made(events)
 
 
@@ -79,12 +82,11 @@ def watched(components: LTX2Components) -> Watched:
     return Watched(components)
 
 
-def test_the_next_text_is_encoded_between_the_steps_and_found_by_its_own_segment(watched: Watched) -> None:
-    watched.run(request("a kite"), once(None, request("a boat")))
-    assert watched.encoded == [("a kite", 0), ("a boat", 2)]
-    second = watched.run(request("a boat"))
-    assert watched.encoded == [("a kite", 0), ("a boat", 2)]
-    assert second.timings["text"] >= 0.0
+def test_the_next_text_is_encoded_once_the_first_frames_are_out_and_found_by_its_own_segment(watched: Watched) -> None:
+    watched.run(request("a kite"), once(request("a boat")))
+    assert watched.encoded == [("a kite", "text"), ("a boat", "frames")]
+    watched.run(request("a boat"))
+    assert watched.encoded == [("a kite", "text"), ("a boat", "frames")]
 
 
 def test_a_segment_is_bit_for_bit_the_same_with_a_text_that_was_encoded_ahead(components: LTX2Components) -> None:
@@ -94,7 +96,7 @@ def test_a_segment_is_bit_for_bit_the_same_with_a_text_that_was_encoded_ahead(co
     assert np.array_equal(ahead.run(request("a boat")).frames, fresh.run(request("a boat")).frames)
     assert [text for text, _ in ahead.encoded] == ["a kite", "a boat"]
     # Without a cache there is nothing to encode for.
-    assert fresh.encoded == [("a kite", 0), ("a boat", 0)]
+    assert fresh.encoded == [("a kite", "text"), ("a boat", "text")]
 
 
 def test_the_time_it_takes_is_neither_text_nor_denoising(components: LTX2Components) -> None:
@@ -129,12 +131,12 @@ def test_another_text_than_the_one_that_was_told_is_encoded_anew(watched: Watche
 def test_a_text_that_changes_while_the_segment_runs_is_encoded_too(watched: Watched) -> None:
     watched.run(request("a kite"), once(request("a boat"), request("a lighthouse")))
     watched.run(request("a lighthouse"))
-    assert watched.encoded == [("a kite", 0), ("a boat", 1), ("a lighthouse", 2)]
+    assert watched.encoded == [("a kite", "text"), ("a boat", "frames"), ("a lighthouse", "frames")]
 
 
-def test_a_text_that_is_known_after_the_last_step_is_encoded_before_the_end(watched: Watched) -> None:
-    watched.run(request("a kite", steps=1), once(None, request("a boat")))
-    assert watched.encoded == [("a kite", 0), ("a boat", 1)]
+def test_a_text_that_is_known_after_the_last_frames_is_encoded_before_the_end(watched: Watched) -> None:
+    watched.run(request("a kite"), once(None, request("a boat")))
+    assert watched.encoded == [("a kite", "text"), ("a boat", "frames")]
 
 
 def test_the_negative_prompt_is_encoded_ahead_where_guidance_asks_for_it(components: LTX2Components) -> None:
@@ -166,14 +168,30 @@ def test_other_weights_encode_the_text_again(components: LTX2Components, tmp_pat
     assert not np.array_equal(merged.frames, watched.run(request("a boat")).frames)
 
 
-def test_a_text_encoder_that_visits_the_device_does_so_once_the_frames_are_there(components: LTX2Components) -> None:
+def test_a_text_encoder_that_visits_the_device_does_so_when_no_other_part_is_there(components: LTX2Components) -> None:
+    there: list[str] = []
+
     class Visiting(Placement):
         def stay(self, *names: str) -> bool:
             return "text_encoder" not in names
 
+        @contextmanager
+        def using(self, *names: str) -> Iterator[None]:
+            there.extend(names)
+            yield
+            del there[-len(names) :]
+
     watched = Watched(components, placement=Visiting(components.modules(), torch.device("cpu")))
+    seen = []
+    encode = watched.pipeline.encode_text._encoded
+
+    def looking(prompt: str, length: int | None) -> object:
+        seen.append(list(there))
+        return encode(prompt, length)
+
+    watched.pipeline.encode_text._encoded = looking  # type: ignore[method-assign, assignment]
     watched.run(request("a kite"), once(request("a boat")))
-    assert watched.encoded == [("a kite", 0), ("a boat", 3)]
+    assert seen == [["text_encoder", "connectors"]] * 2
 
 
 @pytest.mark.parametrize("failure", [RuntimeError("out of memory at secret words"), None])
