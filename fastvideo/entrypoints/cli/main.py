@@ -12,6 +12,7 @@ from fastvideo.entrypoints.cli.bench import BenchSubcommand
 from fastvideo.entrypoints.cli.cli_types import CLISubcommand
 from fastvideo.entrypoints.cli.completion import CompletionSubcommand
 from fastvideo.entrypoints.cli.config import ConfigSubcommand
+from fastvideo.entrypoints.cli.eval import EvalSubcommand
 from fastvideo.entrypoints.cli.exit_codes import ExitCode, exit_code
 from fastvideo.entrypoints.cli.generate import GenerateSubcommand
 from fastvideo.entrypoints.cli.inspect import InspectSubcommand
@@ -33,6 +34,7 @@ def cmd_init() -> list[CLISubcommand]:
         StreamSubcommand(),
         BenchSubcommand(),
         ConfigSubcommand(),
+        EvalSubcommand(),
         InspectSubcommand(),
         KeysSubcommand(),
         CompletionSubcommand(),
