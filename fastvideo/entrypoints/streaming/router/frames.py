@@ -6,7 +6,6 @@ the place is taken again once :meth:`FrameFollower.release` says that nobody loo
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,7 +19,9 @@ _CONTROL: Final = 0x8
 
 # Enough for a session without media; it grows with the first fragment.
 BUFFER_BYTES = 16 << 10
-# A buffer that grew beyond this for one message is given back after it.
+# What came while the client read is fetched in few large pieces: that costs the kernel least.
+BACKLOG_BYTES = 2 << 20
+# A buffer that grew beyond this is given back as soon as nothing lies in it.
 KEPT_BYTES = 1 << 20
 # Of one message: each takes some memory, however little it carries.
 MAX_FRAMES = 65_536
@@ -68,8 +69,8 @@ class Control:
 class FrameFollower:
     """Finds messages and control frames in a server's bytes, however they are cut.
 
-    Use: receive into :meth:`space`, tell :meth:`received` how much came, take :meth:`events` until there is none, then
-    :meth:`release`. ``max_message_bytes`` bounds a message, and with it the buffer.
+    Use: receive into :meth:`space`, tell :meth:`received` how much came, take each :meth:`next_event` until there is
+    none, then :meth:`release`. ``max_message_bytes`` bounds a message, and with it the buffer.
     """
 
     def __init__(self, *, max_message_bytes: int, buffer_bytes: int = BUFFER_BYTES) -> None:
@@ -86,11 +87,16 @@ class FrameFollower:
 
     def space(self) -> memoryview:
         """Where the next bytes are to be received; never empty. Whatever came before must be released."""
-        if self._needed > len(self._view):
-            old = self._view
+        size = len(self._view)
+        wanted = self._needed - self._start
+        if wanted > size:
             # More than it needs now: the next one may be larger, and only its last frame tells how long a message is.
-            self._view = memoryview(bytearray(max(self._needed, 2 * len(old))))
-            self._view[: self._end] = old[: self._end]
+            self._move(max(wanted, 2 * size))
+        elif self._end == size < BACKLOG_BYTES:
+            # There was no room for all that had come.
+            self._move(min(4 * size, BACKLOG_BYTES))
+        elif self._needed > size:
+            self._move(size)
         return self._view[self._end :]
 
     def received(self, count: int) -> None:
@@ -103,48 +109,52 @@ class FrameFollower:
         self.space()[: len(data)] = data
         self._end += len(data)
 
-    def events(self) -> Iterator[Message | Control]:
-        """What is whole now, in order; each once. Raises FrameError."""
+    def next_event(self) -> Message | Control | None:
+        """What comes next in order, if it is whole now; each once. Raises FrameError."""
         while (frame := self._next_frame()) is not None:
             opcode, final, payload, end = frame
+            begin, self._at = self._at, end
             if opcode & _CONTROL:
-                data = bytes(self._view[payload:end])
-                self._at = end
                 if not self._frames:
                     self._start = end
-                yield Control(opcode, data)
-                continue
-            self._frames.append((self._at, payload, end))
-            self._at = end
+                return Control(opcode, bytes(self._view[payload:end]))
+            if final and not self._frames:
+                self._start, self._carried = end, 0
+                return Message(self._opcode, (self._view[begin:end],), (self._view[payload:end],))
+            self._frames.append((begin, payload, end))
             if final:
                 frames, self._frames = self._frames, []
                 self._start, self._carried = end, 0
-                yield Message(
+                return Message(
                     self._opcode,
                     tuple(self._view[start:stop] for start, _, stop in frames),
                     tuple(self._view[body:stop] for _, body, stop in frames),
                 )
+        return None
 
     def release(self) -> None:
-        """Nobody looks at what :meth:`events` gave any more: its place may be overwritten."""
-        begin, held = self._start, self._end - self._start
-        if held == 0:
+        """Nobody looks at what :meth:`next_event` gave any more: its place may be overwritten."""
+        if self._start == self._end:
             self._start = self._end = self._at = 0
             self._needed = 2
             if len(self._view) > KEPT_BYTES:
                 self._view = memoryview(bytearray(self._buffer_bytes))
-        elif begin:
-            # What is left of a message moves to the front.
-            self._view[:held] = self._view[begin : self._end]
-            self._frames = [(start - begin, body - begin, stop - begin) for start, body, stop in self._frames]
-            self._at -= begin
-            self._needed -= begin
-            self._start, self._end = 0, held
 
     @property
     def in_message(self) -> bool:
         """Whether part of a message, or of a frame, has come."""
         return self._start != self._end
+
+    def _move(self, size: int) -> None:
+        """Have what is left of a message at the front of a buffer of this size."""
+        begin, held = self._start, self._end - self._start
+        view = self._view if size == len(self._view) else memoryview(bytearray(size))
+        view[:held] = self._view[begin : self._end]
+        self._view = view
+        self._frames = [(start - begin, body - begin, stop - begin) for start, body, stop in self._frames]
+        self._at -= begin
+        self._needed -= begin
+        self._start, self._end = 0, held
 
     def _next_frame(self) -> tuple[int, bool, int, int] | None:
         """The next frame's opcode, whether it is final, and where its payload starts and ends; None if not whole."""

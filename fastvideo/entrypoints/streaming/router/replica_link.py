@@ -274,7 +274,7 @@ class ReplicaLink(asyncio.BufferedProtocol):
         self._handing_on = True
         try:
             while not self._held and self._wanted():
-                event = next(self._follower.events(), None)
+                event = self._follower.next_event()
                 if event is None:
                     break
                 if isinstance(event, Control):

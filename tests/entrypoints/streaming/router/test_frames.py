@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 
 from fastvideo.entrypoints.streaming.router.frames import (
+    BACKLOG_BYTES,
     BINARY,
     CLOSE,
     KEPT_BYTES,
@@ -63,7 +64,7 @@ def followed(sent, cuts, buffer_bytes=256):
             space[:count] = piece[:count]
             follower.received(count)
             piece = piece[count:]
-            for event in follower.events():
+            while (event := follower.next_event()) is not None:
                 if isinstance(event, Control):
                     found.append((event.opcode, event.payload))
                 else:
@@ -134,11 +135,45 @@ def test_a_message_beyond_the_limit_is_refused_before_it_is_held(sent):
 def test_a_buffer_that_grew_for_a_large_message_is_given_back_after_it():
     follower = FrameFollower(max_message_bytes=64 << 20, buffer_bytes=1024)
     follower.feed(wire(BINARY, bytes(KEPT_BYTES + 1)))
-    (message,) = follower.events()
+    message = follower.next_event()
     assert message.size == KEPT_BYTES + 1
     del message
     follower.release()
     assert len(follower.space()) == 1024
+
+
+def test_whoever_has_fallen_behind_receives_more_at_once_and_less_again_when_it_has_caught_up():
+    follower = FrameFollower(max_message_bytes=LIMIT, buffer_bytes=1024)
+    waiting = wire(BINARY, bytes(300)) * 20_000
+    pieces = []
+    while waiting:
+        space = follower.space()
+        count = min(len(space), len(waiting))
+        space[:count] = waiting[:count]
+        waiting = waiting[count:]
+        follower.received(count)
+        pieces.append(count)
+        while follower.next_event() is not None:
+            pass
+        follower.release()
+    assert max(pieces) > BACKLOG_BYTES - 304
+    assert len(follower.space()) == 1024
+
+
+def test_part_of_a_message_stays_where_it_is_while_the_rest_has_room_behind_it():
+    follower = FrameFollower(max_message_bytes=LIMIT, buffer_bytes=1024)
+    follower.feed(wire(BINARY, bytes(300)) + wire(BINARY, b"x" * 300)[:100])
+    assert follower.next_event().size == 300
+    follower.release()
+    assert len(follower.space()) == 1024 - 304 - 100
+    follower.feed(wire(BINARY, b"x" * 300)[100:] + wire(BINARY, b"y" * 900)[:300])
+    assert follower.next_event().payload() == b"x" * 300
+    assert follower.next_event() is None
+    follower.release()
+    # The third does not fit behind the others.
+    assert len(follower.space()) == 1024 - 300
+    follower.feed(wire(BINARY, b"y" * 900)[300:])
+    assert follower.next_event().payload() == b"y" * 900
 
 
 def test_a_close_frame_is_a_control_like_the_others():

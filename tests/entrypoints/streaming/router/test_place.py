@@ -16,8 +16,7 @@ def message(data):
     opcode, raw = (Opcode.TEXT, data.encode()) if isinstance(data, str) else (Opcode.BINARY, data)
     follower = FrameFollower(max_message_bytes=1 << 20)
     follower.feed(Frame(opcode, raw).serialize(mask=False))
-    (found,) = follower.events()
-    return found
+    return follower.next_event()
 
 
 def fragment(sequence):

@@ -21,8 +21,7 @@ from fastvideo.media.movie_fragment import Sample, TrackRun, write_fragment
 def message(data, opcode=Opcode.TEXT):
     follower = FrameFollower(max_message_bytes=1 << 20)
     follower.feed(Frame(opcode, data).serialize(mask=False))
-    (found,) = follower.events()
-    return found
+    return follower.next_event()
 
 
 def fragment(sequence):
