@@ -85,6 +85,13 @@ class Cluster:
         begun = [(server, server.sessions_begun()) for server in self.servers]
         return {one: max(begun, key=lambda known: known[1].get(one, 0.0))[0] for one in session_ids}
 
+    def begun_after(self, moment_s: float, session_ids: list[str]) -> list[float]:
+        """For each of these sessions that began or went on at a server since then (seconds since the epoch): how long
+        it took until the last that did so had it."""
+        begun = [server.sessions_begun() for server in self.servers]
+        newest_s = [max(known.get(one, 0.0) for known in begun) for one in session_ids]
+        return [at_s - moment_s for at_s in newest_s if at_s > moment_s]
+
     async def takes_sessions(self, server: ClusterServer, within_s: float = 30.0) -> None:
         """Wait until the router has found that the server takes sessions. Raises TimeoutError."""
         ends_s = time.monotonic() + within_s

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from bisect import bisect_right
 
 from benchmarks.stream_story import StreamStory
 from benchmarks.timeline_check import TimelineCheck
@@ -84,7 +85,17 @@ class Viewer:
 
     def next_after(self, moment_s: float) -> float | None:
         """Seconds from then to the next fragment."""
-        return next((at_s - moment_s for at_s in self.arrivals_s if at_s > moment_s), None)
+        index = bisect_right(self.arrivals_s, moment_s)
+        return self.arrivals_s[index] - moment_s if index < len(self.arrivals_s) else None
+
+    def late_after(self, moment_s: float) -> float | None:
+        """Seconds from then to the next fragment, without what the servers wait for on purpose: until the viewer has
+        played what is beyond its lead."""
+        index = bisect_right(self.arrivals_s, moment_s)
+        if index >= len(self.arrivals_s):
+            return None
+        due_s = self._due_s[index - 1] if index else moment_s
+        return max(0.0, self.arrivals_s[index] - max(moment_s, due_s))
 
     def made_in_a_second(self) -> float:
         """Seconds of media that came in a second, over the whole session."""
@@ -93,8 +104,7 @@ class Viewer:
         return self.check.media_s / (self.arrivals_s[-1] - self.arrivals_s[0])
 
     def latest_s(self, since_s: float, until_s: float) -> float:
-        """The longest time without a fragment that ends between these moments, without what the servers wait for on
-        purpose: until the viewer has played what is beyond its lead."""
+        """The longest time without a fragment that ends between these moments, less what is waited for on purpose."""
         waits = zip(self._due_s, self.arrivals_s[1:], strict=False)
         return max((at_s - due_s for due_s, at_s in waits if since_s <= at_s <= until_s), default=0.0)
 
