@@ -14,11 +14,13 @@ _MOOF_BYTES = 200
 
 @dataclass(frozen=True)
 class ReplayLoad:
-    """``sessions`` streams of ``megabit_s``, one segment after the other in turns, together as fast as they play."""
+    """``sessions`` streams of ``megabit_s``, one segment after the other in turns, together as fast as they play, or
+    ``pace`` times as fast."""
 
     sessions: int
     megabit_s: float = 5.0
     segment_s: float = 5.0
+    pace: float = 1.0
 
     @property
     def fragments(self) -> int:
@@ -33,7 +35,7 @@ class ReplayLoad:
     @property
     def spacing_s(self) -> float:
         """Seconds between two fragments of a segment that is being sent."""
-        return self.turn_s / self.fragments
+        return self.turn_s / self.fragments / self.pace
 
     def fragment(self) -> bytes:
         """One fragment of the load's rate: a ``moof`` without a number, and an ``mdat`` that does not compress."""

@@ -46,7 +46,7 @@ def main() -> int:
     parser.add_argument("--carry-state", action="store_true", help="write and read LTX-2's continuation state")
     parser.add_argument("--language-model", metavar="URL", help="an OpenAI-compatible service that words prompts")
     parser.add_argument("--classifier", metavar="PATH", help="a fastText classifier that checks prompts")
-    parser.add_argument("--lead-seconds", type=float, default=_MANY, help="pacing of what follows by itself")
+    parser.add_argument("--lead-seconds", type=float, help="pacing of what follows by itself; a clip has none")
     parser.add_argument("--max-sessions", type=int, default=64)
     parser.add_argument("--grace-seconds", type=float, default=30.0, help="how long to wait for a lost client; 0: not")
     arguments = parser.parse_args()
@@ -65,7 +65,10 @@ def main() -> int:
             safety=PromptSafetyConfig(enabled=arguments.classifier is not None, classifier_path=arguments.classifier),
         ),
     )
+    assert config.streaming is not None
     if arguments.replay is not None:
+        if arguments.lead_seconds is not None:
+            config.streaming.pacing = PacingConfig(lead_seconds=arguments.lead_seconds)
         app = build_app(config, pool=_replay_pool(arguments.replay, arguments.workers, arguments.max_sessions))
     else:
         clip = read_clip(arguments.clip)
@@ -73,8 +76,8 @@ def main() -> int:
         config.default_request = GenerationRequest(
             sampling=SamplingConfig(width=width, height=height, num_frames=frames, fps=FPS, num_inference_steps=1)
         )
-        assert config.streaming is not None
-        config.streaming.pacing = PacingConfig(lead_seconds=arguments.lead_seconds)
+        lead_s = _MANY if arguments.lead_seconds is None else arguments.lead_seconds
+        config.streaming.pacing = PacingConfig(lead_seconds=lead_s)
         generator = ReadyGenerator(clip, sound(frames), stamp=_print, carry_state=arguments.carry_state)
         app = build_app(config, generator)
     listener = socket.create_server(("127.0.0.1", 0))

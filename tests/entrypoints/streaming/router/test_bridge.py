@@ -28,6 +28,14 @@ async def test_messages_of_both_kinds_pass_both_ways_as_they_are(parts, replicas
     assert a.openings == [{"type": "session_init_v2"}]
 
 
+async def test_nothing_is_compressed_although_the_client_offers_it(parts, replicas, route):
+    (a,) = await replicas("a")
+    async with route(a) as router, websockets.connect(router.stream, compression="deflate", proxy=None) as client:
+        assert client.protocol.extensions == []
+        await client.send(parts.INIT)
+        assert (await parts.started(client))["model_id"] == "a"
+
+
 async def test_another_asgi_server_may_carry_it(parts, replicas, route):
     # Starlette's own client runs the app without uvicorn: messages pass through ASGI then.
     (a,) = await replicas("a")
