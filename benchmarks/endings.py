@@ -20,6 +20,7 @@ from typing import Any
 
 import httpx
 
+from benchmarks.allocated import ENVIRONMENT
 from benchmarks.report import Effort, Figure, Report, main
 from benchmarks.server_process import ServerProcess, module_server
 from benchmarks.visitor import Visitor
@@ -32,6 +33,8 @@ KINDS = (
 )
 _VISIT_TIMEOUT_S = 120.0
 _SETTLE_S = 30.0
+# Of a visit, on the server that leaks most.
+_LEAK_GOAL_BYTES = 6 << 10
 _MEMORY_GOAL_MIB = 8.0
 _MIB = 1 << 20
 # Newest sessions of a server whose clients may come back: each has a state and a record.
@@ -40,8 +43,9 @@ _KEPT_GOAL = 2 * 32 * 2
 
 @dataclass(frozen=True)
 class Plan:
-    """How many visits before the first count, and after it; how many ``rare`` ones follow; how often a server drains;
-    worker processes of one; how many visits at once; how long a client may be silent."""
+    """How many visits before the first count, and after it, in so many rounds; how many ``rare`` ones follow; how often
+    a server drains; worker processes of one; how many visits at once; how long a client may be silent; how much the
+    servers leak of each stream, so that it is seen."""
 
     first: int
     visits: int
@@ -50,23 +54,28 @@ class Plan:
     rare: int
     at_once: int
     idle_s: int
+    rounds: int = 1
+    leak_bytes: int = 0
 
 
 PLANS = {
     Effort.QUICK: Plan(first=len(VISITS), visits=36, drains=0, workers=1, rare=0, at_once=8, idle_s=4),
     Effort.NORMAL: Plan(first=100, visits=200, drains=1, workers=2, rare=2, at_once=12, idle_s=6),
-    Effort.LONG: Plan(first=250, visits=1000, drains=4, workers=2, rare=10, at_once=12, idle_s=6),
+    Effort.LONG: Plan(first=250, visits=1000, drains=4, workers=2, rare=10, at_once=12, idle_s=6, rounds=4),
 }
 
 
 @dataclass
 class Findings:
-    """``before`` and ``after``: what each server held; ``faults``: visits that ended otherwise than they should."""
+    """``before`` and ``after``: what each server held; ``between``: the same after each round; ``faults``: visits that
+    ended otherwise than they should; ``first``: how many visits there were before ``before``."""
 
     before: list[dict[str, Any]] = field(default_factory=list)
+    between: list[list[dict[str, Any]]] = field(default_factory=list)
     after: list[dict[str, Any]] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     visits: Counter[str] = field(default_factory=Counter)
+    first: int = 0
 
 
 @asynccontextmanager
@@ -77,7 +86,8 @@ async def _servers(folder: Path, plan: Plan) -> AsyncIterator[list[ServerProcess
                 module_server(
                     "benchmarks.endings_server",
                     *(str(folder), name, "--workers", str(count), "--idle-seconds", str(plan.idle_s)),
-                    environment={"TMPDIR": str(folder / "tmp")},
+                    *("--leak-bytes", str(plan.leak_bytes)),
+                    environment={**ENVIRONMENT, "TMPDIR": str(folder / "tmp")},
                 )
             )
             for name, count in (("thread", 0), ("processes", plan.workers))
@@ -87,7 +97,7 @@ async def _servers(folder: Path, plan: Plan) -> AsyncIterator[list[ServerProcess
 async def end_in_every_way(plan: Plan, folder: Path, seed: int = 0) -> Findings:
     """All visits, and the counts before and after most of them."""
     (folder / "tmp").mkdir()
-    found, chance = Findings(), random.Random(seed)
+    found, chance = Findings(first=plan.first), random.Random(seed)
     async with _servers(folder, plan) as servers:
         ports = [server.port for server in servers]
         for server in servers:
@@ -95,7 +105,10 @@ async def end_in_every_way(plan: Plan, folder: Path, seed: int = 0) -> Findings:
             await _asked(server.port, "prepare")
         await _make(_mixed(plan.first, chance), ports, plan, chance, found)
         found.before = [await _asked(port, "holdings") for port in ports]
-        await _make(_mixed(plan.visits, chance), ports, plan, chance, found)
+        for _ in range(plan.rounds):
+            await _make(_mixed(plan.visits // plan.rounds, chance), ports, plan, chance, found)
+            if plan.rounds > 1:
+                found.between.append([await _asked(port, "holdings") for port in ports])
         for number in range(plan.rare):
             await _make([RARE_VISITS[number % len(RARE_VISITS)]], ports, plan, chance, found)
             await servers[-1].ready()
@@ -196,24 +209,42 @@ def report(found: Findings, effort: Effort) -> Report:
         ),
         Figure(
             "states and records kept for clients that may come back",
-            float(max(after["kept for clients"] for after in found.after)),
+            float(max(held["kept for clients"] for count in (*found.between, found.after) for held in count)),
             "",
             float(_KEPT_GOAL),
             "by both servers, before they expired",
         ),
         Figure(
-            "memory more than before",
+            "memory in use more than before",
+            None if found.after[0]["in_use_bytes"] is None else grown(found, "in_use_bytes") / _MIB,
+            "MiB",
+            leak_goal_bytes(found) / _MIB,
+            _sizes(found, "in_use_bytes"),
+        ),
+        Figure(
+            "size of the process more than before",
             grown(found, "memory_bytes") / _MIB,
             "MiB",
             _MEMORY_GOAL_MIB if effort is Effort.LONG else None,
-            ", ".join(
-                f"{before['memory_bytes'] / _MIB:.1f} -> {after['memory_bytes'] / _MIB:.1f} MiB"
-                for before, after in zip(found.before, found.after, strict=True)
-            ),
+            _sizes(found, "memory_bytes"),
         ),
     ]
     details = {"faults": found.faults, "visits": dict(found.visits), "types that grew": types_that_grew(found)}
     return Report("endings", effort, figures, details=details)
+
+
+def leak_goal_bytes(found: Findings) -> float:
+    """By how much the memory in use may have grown after the first round."""
+    return _LEAK_GOAL_BYTES * (sum(found.visits.values()) - found.first)
+
+
+def _sizes(found: Findings, kind: str) -> str:
+    """Of each server before, after each round and in the end."""
+    counts = [found.before, *found.between, found.after]
+    if counts[0][0][kind] is None:
+        return "only the GNU C library counts it"
+    servers = range(len(found.before))
+    return "; ".join(" -> ".join(f"{count[server][kind] / _MIB:.2f}" for count in counts) for server in servers)
 
 
 def _each(found: Findings, kind: str) -> str:

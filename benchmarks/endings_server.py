@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
-import ctypes
 import gc
 import json
 import socket
@@ -25,7 +23,9 @@ from typing import Any
 import psutil
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from benchmarks.allocated import allocated_bytes, give_back_free_memory
 from benchmarks.holdings import Holdings
 from benchmarks.wilful_worker import WilfulGenerator, launch_wilful
 from fastvideo.api.schema import (
@@ -65,6 +65,20 @@ class StoreClock:
     def __call__(self) -> float:
         """Now, for stores."""
         return time.time() + self.ahead_s
+
+
+class Leaking:
+    """An application that keeps so many bytes of each stream for ever: what a leak looks like."""
+
+    def __init__(self, app: ASGIApp, leak_bytes: int) -> None:
+        self._app = app
+        self._leak_bytes = leak_bytes
+        self._kept: list[bytes] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            self._kept.append(b"x" * self._leak_bytes)
+        await self._app(scope, receive, send)
 
 
 def build(folder: Path, name: str, *, workers: int, idle_s: int, clock: StoreClock) -> FastAPI:
@@ -121,7 +135,8 @@ async def holdings(server: ServerState, folder: Path, clock: StoreClock) -> dict
     finally:
         clock.ahead_s = 0.0
     gc.collect()
-    _give_back_memory()
+    in_use_bytes = allocated_bytes()
+    give_back_free_memory()
     health, here, process = server.pool.health(), Holdings.now(), psutil.Process()
     types = Counter(_name(type(thing)) for thing in gc.get_objects())
     ours = {name: count for name, count in types.items() if name.startswith("fastvideo.")}
@@ -135,6 +150,7 @@ async def holdings(server: ServerState, folder: Path, clock: StoreClock) -> dict
         "processes": len(here.processes),
         "objects": sum(ours.values()),
         "kept for clients": kept,
+        "in_use_bytes": in_use_bytes,
         "memory_bytes": process.memory_full_info().uss,
         "types": dict(types),
         "ended": {
@@ -169,12 +185,6 @@ def _stored(server: ServerState, folder: Path) -> dict[str, int]:
     }
 
 
-def _give_back_memory() -> None:
-    """Have the C library let go of what is free: it keeps, for each thread, the most that was ever needed."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
-
-
 def _files(folder: Path) -> int:
     return sum(path.name != ".lock" for path in folder.iterdir())
 
@@ -189,12 +199,15 @@ def main() -> int:
     parser.add_argument("name")
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--idle-seconds", type=int, required=True)
+    parser.add_argument("--leak-bytes", type=int, default=0, help="kept of each stream, to show that it is seen")
     arguments = parser.parse_args()
     # The benchmark does not read 2.4 MB for long to be found too slow.
     session_post.SLOW_READER_S = _SLOW_READER_S
     clock = StoreClock()
     app = build(arguments.folder, arguments.name, workers=arguments.workers, idle_s=arguments.idle_seconds, clock=clock)
     server: ServerState = app.state.server_state
+    if arguments.leak_bytes:
+        app.add_middleware(Leaking, leak_bytes=arguments.leak_bytes)
 
     async def tell() -> dict[str, Any]:
         return await holdings(server, arguments.folder, clock)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import endings
-from benchmarks.endings import KINDS, PLANS, Findings, end_in_every_way, grown, types_that_grew
+from benchmarks.endings import KINDS, PLANS, Findings, end_in_every_way, grown, leak_goal_bytes, types_that_grew
 from benchmarks.report import Effort, Report
 
 pytestmark = pytest.mark.timeout(170)
@@ -20,6 +20,7 @@ async def test_sessions_of_every_ending_leave_nothing_behind(tmp_path: Path) -> 
     assert found.faults == []
     left = {kind: grown(found, kind) for kind in KINDS if grown(found, kind) > 0}
     assert not left, f"{left}: {json.dumps(types_that_grew(found), indent=1)}"
+    assert grown(found, "in_use_bytes") < leak_goal_bytes(found)
     ended = {reason for after in found.after for reason in after["ended"]}
     assert ended >= {"client_left", "client_lost", "stop_requested", "segment_cap", "timeout", "invalid_init"}
     report = endings.report(found, Effort.QUICK)
