@@ -8,6 +8,7 @@ import fastvideo.entrypoints.streaming
 
 ENTRYPOINTS = {
     "fastvideo": "VideoGenerator __version__",
+    "fastvideo.eval": "Evaluator MetricResult create_evaluator get_metric list_metrics register",
     "fastvideo.entrypoints.streaming_generator": "IncrementalVideoWriter StreamingVideoGenerator",
     "fastvideo.entrypoints.video_generator": "VideoGenerator",
 }

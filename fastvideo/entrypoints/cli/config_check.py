@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal, get_args
 
 from fastvideo.api.errors import CheckpointError, ConfigValidationError
 from fastvideo.api.limits import RequestLimits, request_faults
 from fastvideo.api.parser import config_faults, config_schema, parse_config
 from fastvideo.api.precedence import resolve_request
-from fastvideo.api.schema import GenerationRequest, GeneratorConfig, RunConfig, ServeConfig
+from fastvideo.api.schema import GenerationRequest, GeneratorConfig, RunConfig, ServeConfig, StreamingConfig
 from fastvideo.api.support import serve_config_faults, unsupported
+from fastvideo.entrypoints.access.access_control import AccessControl
 from fastvideo.entrypoints.cli.inference_config import RUN_SECTIONS, parse_run
 from fastvideo.entrypoints.model_path import generator_defaults
+from fastvideo.entrypoints.openai.results import results_folder
 from fastvideo.entrypoints.prompt_expansion import expand_prompts
+from fastvideo.entrypoints.streaming.prompt.building import endpoints_of
 from fastvideo.entrypoints.streaming.router.config import RouterFile, router_file_faults
+from fastvideo.entrypoints.streaming.store_urls import BLOBS_PATH, SESSIONS_PATH, check_store_url
 from fastvideo.pipelines.basic.ltx2.support import GENERATOR_REASONS, REQUEST_REASONS, check_generator_config
 
 Kind = Literal["serve", "generate", "router-serve"]
@@ -41,13 +45,33 @@ def faults_of(raw: Mapping[str, Any], kind: Kind, *, files: bool = True) -> list
     faults = config_faults(_TYPES[kind], raw)
     if not faults:
         if kind == "serve":
-            faults += serve_config_faults(parse_config(ServeConfig, raw))
+            config = parse_config(ServeConfig, raw)
+            faults += (*serve_config_faults(config), *_service_faults(config, files))
         else:
             faults += _run_faults(raw, files)
     generator = raw.get("generator")
     if isinstance(generator, Mapping) and not config_faults(GeneratorConfig, generator):
         faults += _generator_faults(parse_config(GeneratorConfig, generator), kind, files)
     return faults
+
+
+def _service_faults(config: ServeConfig, files: bool) -> Iterator[ConfigValidationError]:
+    """What the server's parts would say at its start, without what they look for on this machine."""
+    streaming = config.streaming or StreamingConfig()
+    checks: list[Callable[[], object]] = [
+        lambda: check_store_url(streaming.stores.sessions, SESSIONS_PATH),
+        lambda: check_store_url(streaming.stores.blobs, BLOBS_PATH),
+        lambda: endpoints_of(streaming.prompt),
+        lambda: results_folder(config.openai.results if config.openai else None, config.server.output_dir),
+    ]
+    if files:
+        # It reads its file of keys, and secrets in the environment.
+        checks.append(lambda: AccessControl(config.server.auth))
+    for check in checks:
+        try:
+            check()
+        except ConfigValidationError as error:
+            yield error
 
 
 def _run_faults(raw: Mapping[str, Any], files: bool) -> Iterator[ConfigValidationError]:

@@ -124,6 +124,20 @@ def open_blobs(url: str, *, ttl_s: float = DEFAULT_TTL_S, max_bytes: int = DEFAU
             raise _unknown(BLOBS_PATH, url, "memory:, file:/folder, redis://host:port/db or s3://bucket/prefix")
 
 
+def check_store_url(url: str, path: str) -> None:
+    """Raise ConfigValidationError, at :data:`SESSIONS_PATH` or :data:`BLOBS_PATH`, for a URL that cannot be that of
+    such a store; nothing is opened."""
+    parts = _split(url, path)
+    if parts.scheme == "file":
+        _folder(parts, path)
+    elif parts.scheme in ("redis", "rediss"):
+        _redis(parts, path)
+    elif parts.scheme == "s3" and path == BLOBS_PATH:
+        _bucket(parts)
+    elif parts.scheme != "memory":
+        raise _unknown(path, url, "memory:, file:/folder, redis://host:port/db, or s3://bucket/prefix for blobs")
+
+
 def _split(url: str, path: str) -> SplitResult:
     try:
         parts = urlsplit(url)

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import jsonschema
@@ -67,6 +69,32 @@ streaming: {max_sessions: 0, pool: {conditioning_num_frames: 3}}
     ]
     _, _, without_files = check(tmp_path, capsys, text, "--no-files")
     assert len(without_files) == len(said) - 1
+
+
+def test_what_the_servers_parts_would_refuse_at_the_start_is_said(tmp_path, capsys):
+    text = """\
+generator: {model_path: "mock:"}
+server: {auth: {keys_file: absent-keys.yaml}}
+streaming:
+  stores: {sessions: "s3://bucket", blobs: "redis:"}
+  prompt: {providers: [{name: mine, model: m}]}
+openai: {results: "http://elsewhere"}
+"""
+    _, _, said = check(tmp_path, capsys, text)
+    assert [line.split(": ")[1] for line in said] == [
+        *("server.auth.keys_file", "streaming.stores.sessions", "streaming.stores.blobs"),
+        *("streaming.prompt.providers[0].base_url", "openai.results"),
+    ]
+
+
+@pytest.mark.parametrize("words", [["check", str(CONFIGS[0])], ["schema"]])
+def test_checking_needs_no_torch(words):
+    code = (
+        "import sys\nfrom fastvideo.entrypoints.cli.main import main\n"
+        f"assert main(['config', *{words!r}]) == 0\nassert 'torch' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_key_that_stands_there_twice_is_said(tmp_path, capsys):
