@@ -13,7 +13,7 @@ NAMES = (
     *("startup", "encode", "segment", "critical_path", "text_ahead", "control", "fragments", "raw_frames", "memory"),
     *("director_traces", "pool_scaling", "pool_kills", "pool_faults"),
     *("store_kills", "recording_kills", "router", "resume_cuts", "cluster", "endings", "jobs"),
-    *("realtime", "pipeline", "soak", "looped_playback", "embedded_quality", "embedded_live"),
+    *("realtime", "pipeline", "levers", "soak", "looped_playback", "embedded_quality", "embedded_live"),
 )
 ROOT = Path(__file__).resolve().parent.parent
 

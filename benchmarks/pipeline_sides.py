@@ -92,14 +92,16 @@ class Ours:
 
     name = "ours"
 
-    def __init__(self, components: LTX2Components, shape: ClipShape, device: torch.device) -> None:
+    def __init__(
+        self, components: LTX2Components, shape: ClipShape, device: torch.device, *, keep_text_keys: bool = True
+    ) -> None:
         self._components = components
         self._shape = shape
         self._clock = clock_of(device)
         self._pipeline = LTX2Pipeline(
             components,
             # diffusers decodes in one piece too, and encodes the text of each clip.
-            LTX2T2VConfig(vae_tiling=False, text_cache_entries=0),
+            LTX2T2VConfig(vae_tiling=False, text_cache_entries=0, keep_text_keys=keep_text_keys),
             placement=Placement(components.modules(), device),
             clock=self._clock,
         )

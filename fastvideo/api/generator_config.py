@@ -54,10 +54,13 @@ class CompileConfig(StrictConfig):
 
 @dataclass
 class QuantizationConfig(StrictConfig):
-    """Quantised formats by name."""
+    """Quantised formats by name; the transformer's may be ``fp8``."""
 
     text_encoder_quant: str | None = None
     transformer_quant: str | None = None
+
+
+AttentionBackend = Literal["auto", "sdpa", "flash3"]
 
 
 @dataclass
@@ -75,6 +78,7 @@ class EngineConfig(StrictConfig):
     onednn_linears: bool = True
     keep_text_keys: bool = True
     text_cache_entries: Annotated[int, Field(ge=0, le=4096)] = 16
+    attention_backend: AttentionBackend = "auto"
     quantization: QuantizationConfig | None = None
 
 

@@ -20,6 +20,7 @@ from fastvideo.api.generation_request import (
     SamplingConfig,
 )
 from fastvideo.api.generator_config import (
+    AttentionBackend,
     CompileConfig,
     ComponentConfig,
     EngineConfig,
@@ -51,6 +52,7 @@ from fastvideo.api.strict_config import StrictConfig
 
 __all__ = [
     "ApiKeyConfig",
+    "AttentionBackend",
     "AuthConfig",
     "CompileConfig",
     "ComponentConfig",

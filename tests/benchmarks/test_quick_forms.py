@@ -40,7 +40,7 @@ def check_structure(report: Report, name: str, tmp_path: Path) -> None:
     "name",
     [
         *("encode", "segment", "critical_path", "control", "fragments", "raw_frames", "memory", "realtime"),
-        *("router", "resume_cuts", "jobs", "director_traces", "embedded_quality"),
+        *("router", "resume_cuts", "jobs", "director_traces", "embedded_quality", "levers"),
     ],
 )
 def test_a_benchmark_runs_to_its_end(name: str, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from fastvideo.api.errors import CheckpointError
+from fastvideo.models.ltx2.quantisation import StoredWeight, put_back, put_dense, stored_weight
 from fastvideo.models.ltx2.tensor_file import TensorFile
 from fastvideo.models.ltx2.tensor_names import split_key
 
@@ -76,7 +77,9 @@ class LoraAdapter:
                 raise CheckpointError(
                     f"{path} holds no LoRA: expected diffusion_model.<layer>.lora_A.weight and lora_B"
                 )
-            layers = {layer: _read(file, found, _weight(modules, layer)) for layer, found in halves.items()}
+            layers = {
+                layer: _read(file, found, _known_linear(modules, layer).weight) for layer, found in halves.items()
+            }
         return cls(path, layers)
 
 
@@ -89,7 +92,7 @@ class LoraWeights:
 
     def __init__(self, modules: Mapping[str, nn.Module]) -> None:
         self._modules = modules
-        self._originals: dict[LayerName, Tensor] = {}
+        self._originals: dict[LayerName, StoredWeight] = {}
         self._merged: tuple[tuple[LoraAdapter, float], ...] = ()
 
     @torch.no_grad()
@@ -101,18 +104,18 @@ class LoraWeights:
             return
         touched = {layer for adapter, _ in wanted for layer in adapter.layers}
         for layer in {layer for adapter, _ in self._merged for layer in adapter.layers} - touched:
-            _weight(self._modules, layer).copy_(self._originals[layer])
+            put_back(_known_linear(self._modules, layer), self._originals[layer])
         for layer in touched:
-            weight = _weight(self._modules, layer)
+            linear = _known_linear(self._modules, layer)
             if layer not in self._originals:
-                self._originals[layer] = weight.to(device="cpu", copy=True)
-            merged = self._originals[layer].to(device=weight.device, dtype=torch.float32, copy=True)
+                self._originals[layer] = stored_weight(linear)
+            merged = self._originals[layer].dense(linear.weight.device)
             for adapter, strength in wanted:
                 update = adapter.layers.get(layer)
                 if update is not None:
-                    up, down = (half.to(device=weight.device, dtype=torch.float32) for half in (update.up, update.down))
+                    up, down = (half.to(device=merged.device, dtype=torch.float32) for half in (update.up, update.down))
                     merged.addmm_(up, down, alpha=strength)
-            weight.copy_(merged)
+            put_dense(linear, merged)
         self._merged = wanted
 
 
@@ -125,10 +128,10 @@ def _linear(modules: Mapping[str, nn.Module], layer: LayerName) -> nn.Linear | N
     return found if isinstance(found, nn.Linear) else None
 
 
-def _weight(modules: Mapping[str, nn.Module], layer: LayerName) -> Tensor:
+def _known_linear(modules: Mapping[str, nn.Module], layer: LayerName) -> nn.Linear:
     linear = _linear(modules, layer)
     assert linear is not None
-    return linear.weight
+    return linear
 
 
 def _read(file: TensorFile, halves: Mapping[str, str], weight: Tensor) -> LowRank:

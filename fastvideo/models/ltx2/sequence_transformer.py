@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from fastvideo.models.ltx2.attention import Mix
@@ -36,8 +35,8 @@ class SequenceTransformer:
         self._tokens = 0
         for block in transformer.transformer_blocks:
             assert isinstance(block, AudioVideoBlock)
-            block.attn1.mix = _uncompiled(self._picture_to_itself)
-            block.video_to_audio_attn.mix = _uncompiled(self._sound_to_picture)
+            block.attn1.mix = self._picture_to_itself(block.attn1.mix)
+            block.video_to_audio_attn.mix = self._sound_to_picture(block.video_to_audio_attn.mix)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -73,11 +72,16 @@ class SequenceTransformer:
         picture, sound = self._transformer(own, audio, rope=rope, text=text, perturbation=perturbation)
         return self._group.whole(picture, 1, self._tokens), sound
 
-    def _picture_to_itself(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        heads = self._group.to_heads(torch.stack([q, k, v]), self._tokens)
-        return self._group.to_tokens(F.scaled_dot_product_attention(*heads), q.shape[-2])
+    def _picture_to_itself(self, attend: Mix) -> Mix:
+        def mix(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            heads = self._group.to_heads(torch.stack([q, k, v]), self._tokens)
+            return self._group.to_tokens(attend(*heads), q.shape[-2])
 
-    def _sound_to_picture(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        keys, values = self._group.to_heads(torch.stack([k, v]), self._tokens)
-        own = F.scaled_dot_product_attention(self._group.own_heads(q), keys, values)
-        return self._group.whole(own, -3, q.shape[-3])
+        return _uncompiled(mix)
+
+    def _sound_to_picture(self, attend: Mix) -> Mix:
+        def mix(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            keys, values = self._group.to_heads(torch.stack([k, v]), self._tokens)
+            return self._group.whole(attend(self._group.own_heads(q), keys, values), -3, q.shape[-3])
+
+        return _uncompiled(mix)

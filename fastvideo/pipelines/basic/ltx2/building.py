@@ -9,10 +9,12 @@ from torch import nn
 
 from fastvideo.api.errors import ConfigValidationError
 from fastvideo.api.schema import GeneratorConfig, GpuPoolConfig
+from fastvideo.models.ltx2.attention_backend import use_attention
 from fastvideo.models.ltx2.connectors import TextConnectors
 from fastvideo.models.ltx2.diffusers_folder import DIFFUSERS_UPSAMPLER_FOLDER, is_diffusers_folder
 from fastvideo.models.ltx2.linear import use_onednn
 from fastvideo.models.ltx2.loader import UPSAMPLER_FOLDER, checkpoint_file, load_components, load_transformer
+from fastvideo.models.ltx2.quantisation import quantise_transformer
 from fastvideo.pipelines.basic.ltx2.compilation import compile_parts, compile_transformer
 from fastvideo.pipelines.basic.ltx2.pipeline import LTX2Pipeline
 from fastvideo.pipelines.basic.ltx2.pipeline_configs import LTX2T2VConfig, Precision
@@ -70,11 +72,14 @@ def _built(
         dtypes=part_dtypes(pipeline_config) if device.type != "cpu" else None,
         devices=dict.fromkeys(offloaded, torch.device("cpu")),
     )
+    if quantised(config):
+        quantise_transformer(components.transformer, checkpoint, device)
     placement = Placement(
         components.modules(), device, offloaded=offloaded, pinned=config.engine.offload.pin_cpu_memory
     )
     for part in (components.connectors, components.transformer):
         use_onednn(part, config.engine.onednn_linears)
+    use_attention(config.engine.attention_backend, device)
     compile_parts(components, config.engine.compile)
     lead = None
     if processes is not None:
@@ -96,10 +101,18 @@ def load_lone_transformer(checkpoint: Path, config: GeneratorConfig, device: tor
     connectors, which LoRA files name as well. Raises as that does."""
     dtype = torch.float32 if device.type == "cpu" else part_dtypes(LTX2T2VConfig.of(config))["transformer"]
     whole, transformer = load_transformer(checkpoint, device=device, dtype=dtype)
+    if quantised(config):
+        quantise_transformer(transformer, checkpoint, device)
     use_onednn(transformer, config.engine.onednn_linears)
+    use_attention(config.engine.attention_backend, device)
     compile_transformer(transformer, config.engine.compile)
     with torch.device("meta"):
         return {"transformer": transformer, "connectors": TextConnectors(whole.connectors)}
+
+
+def quantised(config: GeneratorConfig) -> bool:
+    """Whether the transformer's weights are to be in fp8."""
+    return config.engine.quantization is not None and config.engine.quantization.transformer_quant == "fp8"
 
 
 def upsampler_file(checkpoint: Path, named: str | None) -> Path:

@@ -10,7 +10,7 @@ from typing import Any
 
 from fastvideo.api.errors import ConfigValidationError
 from fastvideo.api.presets import InferencePreset
-from fastvideo.api.schema import GenerationRequest, GeneratorConfig
+from fastvideo.api.schema import GenerationRequest, GeneratorConfig, QuantizationConfig
 from fastvideo.api.support import refuse_unsupported
 from fastvideo.pipelines.basic.ltx2.recipe import SOUND_WORKLOADS
 from fastvideo.pipelines.basic.ltx2.sequence.size import sequence_size
@@ -22,6 +22,7 @@ _ONE_STAGE = "both stages run in one request, and the second makes the size that
 _WHOLE_CHECKPOINT = (
     "all parts come from the checkpoint; only the text encoder and the upsampler have places of their own"
 )
+_TEXT_AS_LOADED = "the text encoder computes in the type that its precision says"
 _GUIDANCE = "guidance is set by guidance_scale, guidance_rescale and stage_overrides.denoise"
 UNGUIDED = "distilled models are sampled without guidance"
 _NO_SUCH_INPUT = "LTX-2 takes prompts, images and clips at given frames, and a state"
@@ -34,7 +35,6 @@ GENERATOR_REASONS: Mapping[str, str] = {
     "engine.parallelism.hsdp_replicate_dim": _BY_SEQUENCE,
     "engine.parallelism.hsdp_shard_dim": _BY_SEQUENCE,
     "engine.use_fsdp_inference": _BY_SEQUENCE,
-    "engine.quantization": "weights are used in the types of the bf16 checkpoint",
     "pipeline.components.config_root": _WHOLE_CHECKPOINT,
     "pipeline.components.pipeline_config_path": "the pipeline is configured by the generator's own settings",
     "pipeline.components.transformer_weights": _WHOLE_CHECKPOINT,
@@ -91,6 +91,15 @@ def check_generator_config(config: GeneratorConfig) -> None:
         config, GeneratorConfig(model_path=config.model_path), GENERATOR_REASONS, _SAME_AS_DEFAULT_OF_GENERATORS
     )
     sequence_size(config)
+    quantization = config.engine.quantization or QuantizationConfig()
+    if quantization.text_encoder_quant is not None:
+        raise ConfigValidationError(
+            "engine.quantization.text_encoder_quant", f"only None is supported ({_TEXT_AS_LOADED})"
+        )
+    if quantization.transformer_quant not in (None, "fp8"):
+        raise ConfigValidationError(
+            "engine.quantization.transformer_quant", f"expected fp8 or null, got {quantization.transformer_quant!r}"
+        )
     if config.pipeline.workload_type not in _WORKLOADS:
         raise ConfigValidationError(
             "pipeline.workload_type", f"expected t2v, i2v, t2a or v2a for LTX-2, got {config.pipeline.workload_type}"

@@ -26,6 +26,9 @@ GENERATOR_HONOURED = {
     *(f"engine.compile.{part}_kwargs" for part in ("dit", "text_encoder", "vae", "audio_vae")),
     "engine.onednn_linears",
     "engine.keep_text_keys",
+    "engine.attention_backend",
+    "engine.text_cache_entries",
+    "engine.quantization",  # the transformer's, see below
     "engine.num_gpus",
     "engine.parallelism.sp_size",
     "engine.parallelism.dist_timeout",
@@ -114,10 +117,21 @@ def test_defaults_pass() -> None:
 def test_a_generator_setting_that_cannot_be_honoured_is_refused_with_its_path(path: str) -> None:
     config = GeneratorConfig(model_path="x")
     default = getattr_path(config, path)
-    set_at(config, path, QuantizationConfig() if path == "engine.quantization" else other_than(default))
+    set_at(config, path, other_than(default))
     with pytest.raises(ConfigValidationError) as caught:
         check_generator_config(config)
     assert caught.value.path == path
+
+
+@pytest.mark.parametrize("part", ["transformer_quant", "text_encoder_quant"])
+def test_only_the_transformer_is_quantised_and_only_to_fp8(part: str) -> None:
+    config = GeneratorConfig(model_path="x")
+    config.engine.quantization = QuantizationConfig(transformer_quant="fp8")
+    check_generator_config(config)
+    setattr(config.engine.quantization, part, "NVFP4")
+    with pytest.raises(ConfigValidationError) as caught:
+        check_generator_config(config)
+    assert caught.value.path == f"engine.quantization.{part}"
 
 
 @pytest.mark.parametrize("path", REQUEST_REASONS)
