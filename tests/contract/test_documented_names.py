@@ -17,6 +17,7 @@ CLI = {
     "bench_serving": "BaseDataset RandomDataset RequestFuncInput RequestFuncOutput VBenchDataset benchmark "
     "calculate_metrics wait_for_service",
     "cli_types": "CLISubcommand",
+    "eval": "EvalSubcommand",
     "generate": "GenerateSubcommand",
     "inference_config": "build_generate_run_config build_serve_config",
     "main": "cmd_init main",
