@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _END: Any = object()
 # What was interrupted is given this long to clean up.
-_CANCEL_S = 5.0
+_CANCEL_S = 30.0
 
 
 class BackgroundLoop:
@@ -65,7 +65,8 @@ class BackgroundLoop:
             while (item := self.run(step)) is not _END:
                 yield item
         finally:
-            if not self._closed:
+            # One that was interrupted and is still at it ends by itself.
+            if not self._closed and not generator.ag_running:
                 self.run(generator.aclose)
 
     def close(self) -> None:
