@@ -14,6 +14,7 @@ from types import ModuleType
 import pytest
 
 from benchmarks.__main__ import NAMES, ROOT
+from benchmarks.looped_playback import SCENES
 from benchmarks.report import RESULTS, Effort, Report
 from benchmarks.startup import shipped_configs
 
@@ -82,16 +83,22 @@ def test_the_embedded_model_is_watched_in_a_browser(tmp_path: Path) -> None:
     check_structure(Report.read(RESULTS / "embedded_live.json"), "embedded_live", tmp_path)
 
 
+# Counted, and not timed: a machine that is busy with something else is no reason for these.
+HOLD_ON_A_BUSY_MACHINE = ("picture that stood with media in hand", "stalls that did not end")
+
+
 @pytest.mark.browser
+@pytest.mark.timeout(240)
 def test_a_story_in_a_loop_plays_at_nine_tenths_and_recovers_from_each_stall_at_eleven_tenths(tmp_path: Path) -> None:
     """The short form of ``looped_playback``: both paces at the same time, twenty-four seconds of each."""
     command = [sys.executable, "-m", "benchmarks.looped_playback", "--quick"]
     missed: list[str] = []
     # Something else may keep the cores from the browser for a moment.
     for _ in range(2):
-        subprocess.run(command, cwd=ROOT, check=True, timeout=55)
+        subprocess.run(command, cwd=ROOT, check=True, timeout=110)
         report = Report.read(RESULTS / "looped_playback.json")
         check_structure(report, "looped_playback", tmp_path)
+        check_what_a_busy_machine_changes_nothing_about(report)
         # Seven segments with their jitter are not what 9 % is about: what they took themselves is.
         counted = [figure for figure in report.figures if "that less 9.1" not in figure.name]
         missed = [figure.name for figure in counted if figure.met is False]
@@ -103,9 +110,20 @@ def test_a_story_in_a_loop_plays_at_nine_tenths_and_recovers_from_each_stall_at_
     slower = report.details["slower"]
     assert slower["player"]["stalls"] >= 2
     assert len(slower["starts"]) > 2
+    assert all(len(report.details[pace]["prompts"]) >= 6 for pace in ("faster", "slower"))
+
+
+def check_what_a_busy_machine_changes_nothing_about(report: Report) -> None:
+    """The story goes round in its order, the picture moves, and no player stands in front of media that it has."""
+    held = [figure for figure in report.figures if any(name in figure.name for name in HOLD_ON_A_BUSY_MACHINE)]
+    assert len(held) == 3
+    assert [(figure.name, figure.value) for figure in held if not figure.met] == []
     for pace in ("faster", "slower"):
-        assert set(report.details[pace]["sources"]) == {"curated"}
-        assert report.details[pace]["prompts"][3:6] == report.details[pace]["prompts"][:3]
+        seen = report.details[pace]
+        assert seen["prompts"] == [SCENES[index % len(SCENES)] for index in range(len(seen["prompts"]))]
+        assert set(seen["sources"]) == {"curated"}
+        assert len(seen["prompts"]) >= 2
+        assert 1.0 < seen["player"]["position_s"] <= sum(seen["durations_ms"].values()) / 1000.0 + seen["most_ahead_s"]
 
 
 def test_the_runner_refuses_a_name_that_it_does_not_know() -> None:

@@ -77,8 +77,8 @@ async def _visit(
         )
     except StreamError as error:
         return End.REFUSED, named(error.message)
-    except StreamClosed as closed:
-        return End.REFUSED, f"close {closed.close_code}"
+    except StreamClosed:
+        return End.UNREACHABLE, "no live stream is offered there"
     except (OSError, TimeoutError) as error:
         return End.UNREACHABLE, type(error).__name__
     async with client:
