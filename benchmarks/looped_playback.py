@@ -30,8 +30,8 @@ DRIFT_GOAL_MS = 50.0
 SHARE_GOAL_POINTS = 2.0
 # The page tells its position once a second; in between the server goes by the clock.
 LEAD_TOLERANCE_S = 0.1
-# The page pushes a player that stands with media in front of it after three seconds, which are twelve looks.
-STUCK_LOOKS_GOAL = 16.0
+# The page's player goes on with half a second in hand, and has that looked at four times a second.
+STUCK_LOOKS_GOAL = 4.0
 _PLAYED_S = {Effort.QUICK: 24.0, Effort.NORMAL: 90.0, Effort.LONG: 600.0}
 # Segments and the lead, both in seconds; the quick form's are short, so that it has several joins and reaches the lead.
 _PACING = (5, 8.0)

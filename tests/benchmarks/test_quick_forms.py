@@ -88,14 +88,14 @@ HOLD_ON_A_BUSY_MACHINE = ("picture that stood with media in hand", "stalls that 
 
 
 @pytest.mark.browser
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(300)
 def test_a_story_in_a_loop_plays_at_nine_tenths_and_recovers_from_each_stall_at_eleven_tenths(tmp_path: Path) -> None:
     """The short form of ``looped_playback``: both paces at the same time, twenty-four seconds of each."""
     command = [sys.executable, "-m", "benchmarks.looped_playback", "--quick"]
     missed: list[str] = []
     # Something else may keep the cores from the browser for a moment.
     for _ in range(2):
-        subprocess.run(command, cwd=ROOT, check=True, timeout=110)
+        subprocess.run(command, cwd=ROOT, check=True, timeout=170)
         report = Report.read(RESULTS / "looped_playback.json")
         check_structure(report, "looped_playback", tmp_path)
         check_what_a_busy_machine_changes_nothing_about(report)
@@ -104,8 +104,8 @@ def test_a_story_in_a_loop_plays_at_nine_tenths_and_recovers_from_each_stall_at_
         missed = [figure.name for figure in counted if figure.met is False]
         if not missed:
             break
-    if missed and os.getloadavg()[0] > 3 * (os.cpu_count() or 1):
-        pytest.skip(f"other programs keep the cores from a browser that plays in real time: missed {', '.join(missed)}")
+        if os.getloadavg()[0] > 3 * (os.cpu_count() or 1):
+            pytest.skip(f"other programs keep the cores from what plays in real time: missed {', '.join(missed)}")
     assert not missed
     slower = report.details["slower"]
     assert slower["player"]["stalls"] >= 2
@@ -123,7 +123,9 @@ def check_what_a_busy_machine_changes_nothing_about(report: Report) -> None:
         assert seen["prompts"] == [SCENES[index % len(SCENES)] for index in range(len(seen["prompts"]))]
         assert set(seen["sources"]) == {"curated"}
         assert len(seen["prompts"]) >= 2
-        assert 1.0 < seen["player"]["position_s"] <= sum(seen["durations_ms"].values()) / 1000.0 + seen["most_ahead_s"]
+        durations_s = [duration_ms / 1000.0 for duration_ms in seen["durations_ms"].values()]
+        # Of the segment that was coming at the end a part may have been shown.
+        assert 1.0 < seen["player"]["position_s"] <= sum(durations_s) + max(durations_s)
 
 
 def test_the_runner_refuses_a_name_that_it_does_not_know() -> None:
