@@ -120,7 +120,8 @@ class VirtualPlayer:
 
     def shown_at_s(self, position_s: float) -> float | None:
         """When a place of the timeline was on the screen, None if it was not until the last call."""
-        if position_s > self._position_s:
+        if position_s >= self._position_s:
+            # Where a player ran dry it has shown what lies before, and not what begins there.
             return None
         for stretch in reversed(self._stretches):
             if stretch.position_s <= position_s:

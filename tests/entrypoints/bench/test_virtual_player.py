@@ -147,6 +147,15 @@ def test_a_stream_that_ends_plays_what_was_too_little_to_begin_with() -> None:
     assert (player.started_at_s, player.position_s, player.stalls) == (5.0, 0.2, [])
 
 
+def test_what_begins_where_the_picture_stands_has_not_been_shown() -> None:
+    player = VirtualPlayer(0.5)
+    player.received(0.0, 1.0, 0.0)
+    player.received(1.0, 1.2, 3.0)
+    player.finish(4.0)
+    assert player.shown_at_s(1.0) is None
+    assert player.shown_at_s(0.75) == 0.75
+
+
 def test_a_timeline_may_begin_anywhere() -> None:
     player = VirtualPlayer(0.0)
     player.received(100.0, 101.0, 3.0)
