@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from fastvideo.eval.world.lexicon import COLOURS, KINDS, MOTIONS
+from fastvideo.eval.world.lexicon import KINDS, MOTIONS
 from fastvideo.eval.world.scene import Kind, Motion
 from fastvideo.pipelines.basic.ltx2.segment_plan import SegmentPlan
 from scripts.train_embedded.latents import SHARD_SAMPLES, STREAMS, read_pictures, read_sounds, shard_path
@@ -27,8 +27,6 @@ _HARD = (
     tuple(form for verb in MOTIONS[Motion.SPIN] for form in (verb.infinitive(), verb.finite(), verb.gerund())),
 )
 _HARD_WEIGHT = 2.0
-# A later caption that ends with a colour's name mostly has a thing take that colour.
-_COLOUR_NAMES = tuple(name for names in COLOURS.values() for name in names)
 
 
 @dataclass(frozen=True)
@@ -88,15 +86,13 @@ class Samples:
                 audio = [torch.zeros(self._plans[kind].audio_latents, silent) for kind in kinds]
             for kind, *row in zip(kinds, video, audio, captions, strict=True):
                 self._kinds[kind].append(tuple(row))
-                self._weights[kind].append(_weight(row[-1], continued=kind > 0))
+                self._weights[kind].append(_weight(row[-1]))
             self._read += 1
 
 
-def _weight(captions: Sequence[str], *, continued: bool) -> float:
+def _weight(captions: Sequence[str]) -> float:
     text = " ".join(captions).lower()
-    hard = sum(any(word in text for word in words) for words in _HARD)
-    turns = continued and any(caption.lower().rstrip(".").endswith(_COLOUR_NAMES) for caption in captions)
-    return 1 + _HARD_WEIGHT * (hard + turns)
+    return 1 + _HARD_WEIGHT * sum(any(word in text for word in words) for words in _HARD)
 
 
 def _wait_for(path: Path) -> None:

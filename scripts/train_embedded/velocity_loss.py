@@ -21,10 +21,6 @@ _PURE_NOISE_SHARE = 0.5
 AUDIO_WEIGHT = 0.6
 # Noise on what a segment continues, in deviations of the latents: at run time that is generated, and not perfect.
 _GIVEN_NOISE = 0.1
-# How much more counts what lies at a join: the frame that follows what is given, where a thing out of place jumps, and
-# the sound from the last moments of the picture on, of which the next segment begins with the part beyond it.
-_JOIN_WEIGHT = 3.0
-_LAST_LATENTS = 2
 
 
 def noise_levels(count: int, generator: torch.Generator) -> Tensor:
@@ -101,18 +97,16 @@ def _parts(batch: Batch, contexts: tuple[Tensor, Tensor], generator: torch.Gener
     plan, device = batch.plan, contexts[0].device
     side = SIZE_PX // _SPATIAL_SCALE
     frames, offset_s = plan.latent_frames, float(plan.position_offset)
-    video_given, audio_given = (plan.overlap_frames + 7) // 8 * side * side, plan.audio_context_latents
-    first_new = slice(video_given, video_given + side * side if video_given else 0)
     streams = (
-        (batch.video, video_given, first_new),
-        (batch.audio, audio_given, slice(-plan.lookahead_latents - _LAST_LATENTS, None)),
+        (batch.video, (plan.overlap_frames + 7) // 8 * side * side),
+        (batch.audio, plan.audio_context_latents),
     )
     positions = (
         video_positions(frames, side, side, fps=plan.fps, offset_s=offset_s, device=device),
         audio_positions(plan.audio_latents, device=device),
     )
     parts = []
-    for (tokens, given, at_join), places, context in zip(streams, positions, contexts, strict=True):
+    for (tokens, given), places, context in zip(streams, positions, contexts, strict=True):
         clean = tokens.to(device)
         noise = torch.randn(clean.shape, generator=generator).to(device)
         mask = torch.ones(clean.shape[1], device=device)
@@ -120,7 +114,6 @@ def _parts(batch: Batch, contexts: tuple[Tensor, Tensor], generator: torch.Gener
         kept = clean + _GIVEN_NOISE * torch.rand((len(clean), 1, 1), generator=generator).to(device) * noise
         apart = (clean - clean.mean(dim=1, keepdim=True)).abs().mean(dim=-1)
         apart = 0.5 + apart / apart.mean(dim=1, keepdim=True).clamp(min=1e-6)
-        apart[:, at_join] *= _JOIN_WEIGHT
         weight = apart * mask / (apart * mask).mean(dim=1, keepdim=True)
         parts.append(_Part(clean, noise, mask, kept, weight, places, context))
     return parts[0], parts[1]

@@ -52,25 +52,6 @@ def test_what_a_later_segment_continues_is_nearly_clean_has_timestep_0_and_costs
     assert float(seen[0].positions[0, 0, 0, 0]) == pytest.approx(1.6)
 
 
-def test_what_lies_at_a_join_counts_more_than_what_comes_later() -> None:
-    batch = batch_of(1)
-
-    def loss_when_wrong(stream: str, place: int) -> float:
-        def model(video: ModalityInput, audio: ModalityInput) -> tuple[Tensor, Tensor]:
-            right = [
-                (each.latents - clean) / each.sigma[:, None, None]
-                for each, clean in ((video, batch.video), (audio, batch.audio))
-            ]
-            right[0 if stream == "video" else 1][:, place] += 1
-            return right[0], right[1]
-
-        return float(velocity_losses(model, batch, contexts(), torch.Generator().manual_seed(0))[stream])
-
-    # The first new frame; sound of the last moments and beyond them.
-    assert loss_when_wrong("video", 2 * 64) > 1.5 * loss_when_wrong("video", 4 * 64)
-    assert loss_when_wrong("audio", -1) > 1.5 * loss_when_wrong("audio", 60)
-
-
 def test_along_a_schedule_the_model_meets_what_its_own_steps_lead_to() -> None:
     batch, sigmas = batch_of(1), distilled_sigmas(4)
     seen: list[list[ModalityInput]] = []
@@ -97,7 +78,6 @@ def test_along_a_schedule_the_model_meets_what_its_own_steps_lead_to() -> None:
     error = (last.latents - sigmas[3] * 0.5 * last.latents - clean).square().mean(dim=-1) / sigmas[3]
     apart = (clean - clean.mean(dim=1, keepdim=True)).abs().mean(dim=-1)
     apart = 0.5 + apart / apart.mean(dim=1, keepdim=True)
-    apart[:, 2 * 64 : 3 * 64] *= 3
     expected = [
         float((one[free] * weight[free]).mean() / weight[free].mean()) for one, weight in zip(error, apart, strict=True)
     ]
