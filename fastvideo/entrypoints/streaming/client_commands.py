@@ -38,6 +38,7 @@ from fastvideo.entrypoints.streaming.protocol import (
 from fastvideo.entrypoints.streaming.seed_rewrites import SeedRewrites
 from fastvideo.entrypoints.streaming.session import Session
 from fastvideo.entrypoints.streaming.session_post import SessionPost
+from fastvideo.entrypoints.streaming.stall_count import StallCount
 from fastvideo.entrypoints.streaming.state_keeper import StateKeeper
 
 MAX_MESSAGE_CHARS = 1 << 20
@@ -49,8 +50,8 @@ class ClientCommands:
     """Turns frames into commands for the director. Nothing here waits for a generation.
 
     ``gate`` says what may be used, ``rewrites`` asks for other words, ``cancel_segment`` stops the running segment;
-    ``clock`` gives monotonic seconds. ``heard_elsewhere``: ids of prompts that another server took, which their client
-    may send again.
+    ``clock`` gives monotonic seconds; ``stalled`` is told how often the player newly ran dry. ``heard_elsewhere``: ids
+    of prompts that another server took, which their client may send again.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class ClientCommands:
         rewrites: SeedRewrites,
         cancel_segment: Callable[[], None],
         clock: Callable[[], float],
+        stalled: Callable[[int], None],
         heard_elsewhere: Iterable[str] = (),
     ) -> None:
         self._opening = opening
@@ -75,6 +77,8 @@ class ClientCommands:
         self._rewrites = rewrites
         self._cancel_segment = cancel_segment
         self._clock = clock
+        self._stalled = stalled
+        self._stalls = StallCount(clock())
         self._prompts: deque[SegmentPromptSource] = deque(maxlen=_MOST_REPEATED)
         self._repeatable: list[SegmentPromptSource] = []
         self._heard_elsewhere = set(heard_elsewhere)
@@ -105,6 +109,7 @@ class ClientCommands:
                 await self._post.put(Pong(id=message.id))
             case PlaybackStatus():
                 director.viewer.reported(message.position_ms, self._clock())
+                self._stalled(self._stalls.reported(message.stalls, self._clock()))
             case SegmentPromptSource():
                 await self._take_prompt(message)
             case SnapshotState():

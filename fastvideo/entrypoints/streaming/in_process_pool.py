@@ -10,6 +10,7 @@ import contextlib
 import copy
 import functools
 import logging
+import os
 import time
 import uuid
 from collections.abc import AsyncGenerator, Callable, Generator
@@ -26,6 +27,8 @@ from fastvideo.entrypoints.streaming.pool_base import (
     PoolAssignment,
     PoolHealth,
     PoolUnavailable,
+    WorkerStanding,
+    WorkerState,
 )
 from fastvideo.entrypoints.streaming.segment_channel import SegmentChannel
 from fastvideo.entrypoints.streaming.segment_events import SegmentDone, SegmentEvent, SegmentJob
@@ -233,6 +236,17 @@ class InProcessGpuPool(GpuPool):
     def ready(self) -> bool:
         """Whether a session that comes now would be served."""
         return self._worker.alive and self._report.ready
+
+    @property
+    def workers(self) -> list[WorkerStanding]:
+        return [WorkerStanding(self.worker_id, self._state(), os.getpid())]
+
+    def _state(self) -> WorkerState:
+        if self._report.enabled and self._report.success is None:
+            return "booting"
+        if not self.ready:
+            return "dead"
+        return "busy" if self._turns else "ready"
 
     def health(self) -> PoolHealth:
         return PoolHealth(

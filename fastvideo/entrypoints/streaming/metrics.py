@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from fastvideo.entrypoints.streaming.pool_base import WORKER_STATES, WorkerStanding
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 _SEGMENT_SECONDS = (0.1, 0.25, 0.5, 1, 2, 3, 4, 5, 7.5, 10, 15, 30, 60, 120)
+_STAGE_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 30, 60)
 _FIRST_FRAGMENT_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 30)
 
 
@@ -33,12 +38,30 @@ class Metrics:
             buckets=_SEGMENT_SECONDS,
             registry=registry,
         )
+        self.stage_seconds = Histogram(
+            "fastvideo_segment_stage_seconds",
+            "Where the time of whole segments went, by stage.",
+            ["stage"],
+            buckets=_STAGE_SECONDS,
+            registry=registry,
+        )
         self.first_fragment_seconds = Histogram(
             "fastvideo_first_fragment_seconds",
             "From asking for a segment to its first fragment.",
             buckets=_FIRST_FRAGMENT_SECONDS,
             registry=registry,
         )
+        self.stalls = Counter("fastvideo_stalls", "Times that players said they ran dry.", registry=registry)
+        self.deadline_misses = Counter(
+            "fastvideo_deadline_misses",
+            "Segments that began after their viewer had run out of media.",
+            registry=registry,
+        )
+        self.workers = Gauge("fastvideo_workers", "Workers by what they do now.", ["state"], registry=registry)
+        self.worker_restarts = Counter(
+            "fastvideo_worker_restarts", "Worker processes that were lost, and are replaced.", registry=registry
+        )
+        self._restarts_told = 0
         self.sent_bytes = Counter("fastvideo_sent_bytes", "Bytes sent to clients.", ["kind"], registry=registry)
         self.recordings = Counter(
             "fastvideo_recordings_cut_short",
@@ -54,6 +77,15 @@ class Metrics:
             "fastvideo_jobs_ended", "Jobs that ended, by kind and how.", ["kind", "status"], registry=registry
         )
         self.errors = Counter("fastvideo_errors", "Error messages sent.", ["code"], registry=registry)
+
+    def tell_workers(self, workers: Iterable[WorkerStanding]) -> None:
+        """How all workers stand now."""
+        found = list(workers)
+        for state in WORKER_STATES:
+            self.workers.labels(state).set(sum(worker.state == state for worker in found))
+        restarts = sum(worker.restarts for worker in found)
+        self.worker_restarts.inc(restarts - self._restarts_told)
+        self._restarts_told = restarts
 
     def exposition(self) -> bytes:
         """All metrics in the Prometheus text format."""

@@ -81,6 +81,7 @@ async def open_up(
             rewrites=rewrites,
             cancel_segment=cancel_segment,
             clock=server.clock,
+            stalled=server.metrics.stalls.inc,
             heard_elsewhere=heard_elsewhere,
         ),
     )

@@ -9,10 +9,10 @@ import asyncio
 import logging
 import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 from fastvideo.api.cancellation import CancellationToken
 from fastvideo.api.errors import FastVideoError, GenerationCancelled, GenerationFailed
@@ -28,6 +28,9 @@ logger = logging.getLogger(__name__)
 _CANCEL_POLL_S = 0.05
 
 OnPlace: TypeAlias = Callable[[Place], None]
+WorkerState: TypeAlias = Literal["dead", "booting", "ready", "busy"]
+
+WORKER_STATES: tuple[WorkerState, ...] = get_args(WorkerState)
 
 
 class PoolAcquireTimeout(FastVideoError, RuntimeError):
@@ -60,6 +63,17 @@ class PoolHealth:
     available_workers: int
     active_sessions: int
     queued_sessions: int = 0
+
+
+@dataclass(frozen=True)
+class WorkerStanding:
+    """One worker now. ``ready`` waits for work; ``pid`` is of its process while there is one; ``restarts`` counts the
+    processes that were lost and replaced since the pool began."""
+
+    name: str
+    state: WorkerState
+    pid: int | None = None
+    restarts: int = 0
 
 
 class GpuPool(ABC):
@@ -103,6 +117,11 @@ class GpuPool(ABC):
     def turns_waiting(self) -> int:
         """Segments that are asked for and wait for a worker, where the pool knows."""
         return 0
+
+    @property
+    def workers(self) -> Sequence[WorkerStanding]:
+        """How each worker stands, where the pool knows; this default knows of none."""
+        return ()
 
     def encode_ahead(self, session_id: str, request: GenerationRequest) -> None:
         """Tell the worker that makes the session's segment now what is asked for next, as far as is known, so that it

@@ -92,13 +92,23 @@ class SegmentMessages:
     def complete(self, e2e_ms: float) -> Ltx2SegmentComplete:
         """The end of a whole segment, ``e2e_ms`` after it was asked for."""
         assert self.done is not None
-        timings = SegmentTimings(prompt=self.words.waited_ms, queue=self._queue_ms, **self.done.timings_ms)
         return Ltx2SegmentComplete(
             segment_idx=self._idx,
             generation_time_ms=self.done.generation_ms,
             e2e_latency_ms=round(e2e_ms, 3),
-            timings=timings,
+            timings=self._timings,
         )
+
+    @property
+    def stages_ms(self) -> dict[str, float]:
+        """The parts that a whole segment's time consists of, and that happened."""
+        found: dict[str, float] = self._timings.model_dump(exclude_none=True, exclude={"first_fragment"})
+        return found
+
+    @property
+    def _timings(self) -> SegmentTimings:
+        assert self.done is not None
+        return SegmentTimings(prompt=self.words.waited_ms, queue=self._queue_ms, **self.done.timings_ms)
 
     def _media_complete(self) -> MediaSegmentComplete:
         # A segment that was cut short has no summary: its fragments tell where it was.

@@ -153,6 +153,8 @@ class SegmentRun:
         seconds = self._server.clock() - self._asked_s
         complete = self._messages.complete(seconds * 1000.0)
         self._server.metrics.segment_seconds.observe(seconds)
+        for stage, stage_ms in self._messages.stages_ms.items():
+            self._server.metrics.stage_seconds.labels(stage).observe(stage_ms / 1000.0)
         self._post.log("segment_complete", **complete.model_dump(exclude={"type"}, exclude_none=True))
         await self._post.put(complete)
 
@@ -230,6 +232,7 @@ class SegmentRun:
                 late_ms = self._viewer.dry_ms(now_s)
                 due = self._viewer_plays and self._viewer.reports and prompt.automatic
                 if due and late_ms > _LATE_MS:
+                    self._server.metrics.deadline_misses.inc()
                     await self._post.put(DeadlineMissed(late_ms=round(late_ms, 3)))
             case SegmentFragment():
                 self._viewer.sent(event.pts_ms + event.duration_ms, now_s)

@@ -226,6 +226,7 @@ def _add_health(app: FastAPI, server: ServerState, *, live: bool) -> None:
     async def read_metrics(caller: Admin) -> Response:
         server.metrics.sessions.set(len(server.sessions))
         server.metrics.queue.set(server.pool.health().queued_sessions)
+        server.metrics.tell_workers(server.pool.workers)
         return Response(server.metrics.exposition(), media_type=metrics.CONTENT_TYPE)
 
 

@@ -26,7 +26,14 @@ from fastvideo.api.schema import GenerationRequest, GeneratorConfig, GpuPoolConf
 from fastvideo.entrypoints.streaming.admission import Admission
 from fastvideo.entrypoints.streaming.frame_stack import FrameStack
 from fastvideo.entrypoints.streaming.frames_view import FramesView
-from fastvideo.entrypoints.streaming.pool_base import GpuPool, OnPlace, PoolAssignment, PoolHealth, PoolUnavailable
+from fastvideo.entrypoints.streaming.pool_base import (
+    GpuPool,
+    OnPlace,
+    PoolAssignment,
+    PoolHealth,
+    PoolUnavailable,
+    WorkerStanding,
+)
 from fastvideo.entrypoints.streaming.replay import Replay
 from fastvideo.entrypoints.streaming.ring_memory import RING_BYTES
 from fastvideo.entrypoints.streaming.segment_events import SegmentEvent, SegmentJob
@@ -336,6 +343,10 @@ class SubprocessGpuPool(GpuPool):
     def ready(self) -> bool:
         """Whether a session that comes now would be served."""
         return bool(self._fleet.alive)
+
+    @property
+    def workers(self) -> list[WorkerStanding]:
+        return self._fleet.standings
 
     def health(self) -> PoolHealth:
         return PoolHealth(

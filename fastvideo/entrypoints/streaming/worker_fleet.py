@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastvideo.entrypoints.streaming.frames_view import FramesView
+from fastvideo.entrypoints.streaming.pool_base import WorkerStanding, WorkerState
 from fastvideo.entrypoints.streaming.process_memory import resident_bytes
 from fastvideo.entrypoints.streaming.ring_memory import RING_BYTES
 from fastvideo.entrypoints.streaming.warmup import WarmupReport
@@ -31,7 +32,8 @@ from fastvideo.entrypoints.streaming.worker_messages import (
     Unusable,
     WarmedUp,
 )
-from fastvideo.entrypoints.streaming.worker_supervisor import Action, Booting, Busy, Limits, Spawn, Supervisor
+from fastvideo.entrypoints.streaming.worker_supervisor import Action, Booting, Busy, Dead, Limits, Spawn, Supervisor
+from fastvideo.entrypoints.streaming.worker_supervisor import Ready as SupervisedReady
 from fastvideo.entrypoints.streaming.worker_turn import WorkerTurn
 from fastvideo.entrypoints.streaming.worker_wire import encode
 
@@ -111,6 +113,24 @@ class WorkerFleet:
     def pids(self) -> list[int]:
         """The processes that run."""
         return [worker.pid for worker in self._workers if worker.pid is not None]
+
+    @property
+    def standings(self) -> list[WorkerStanding]:
+        """How each worker stands."""
+        return [WorkerStanding(w.name, self._state(w.index), w.pid, w.restarts) for w in self._workers]
+
+    def _state(self, index: int) -> WorkerState:
+        match self._supervisor.state(index):
+            case _ if self._closed:
+                return "dead"
+            case Dead():
+                return "dead"
+            case Booting():
+                return "booting"
+            case SupervisedReady():
+                return "ready"
+            case Busy():
+                return "busy"
 
     def name(self, index: int) -> str:
         """What a worker is called in the log."""
@@ -302,6 +322,7 @@ class WorkerFleet:
         self._supervisor.died(worker.index, self._clock())
         logger.warning("%s (process %s) is replaced: %s", worker.name, worker.pid, worker.report.error or reason)
         worker.failed(reason)
+        worker.restarts += 1
         worker.ending = asyncio.create_task(worker.link.end())
         worker.link = None
         turn, worker.turn = worker.turn, None
@@ -321,6 +342,7 @@ class _Worker:
         self.devices = devices
         self.report = WarmupReport(warms_up)
         self.model_id: str | None = None
+        self.restarts = 0
         self.link: WorkerLink | None = None
         self.turn: WorkerTurn | None = None
         self.starting: asyncio.Task[None] | None = None

@@ -81,6 +81,7 @@ async def test_a_stream_goes_on_without_a_lost_fragment_when_all_actors_are_kill
         assert [type(event) for event in events] == [type(event) for event in expected]
         assert media(events) == media(expected)
         assert events[-1].cursor == expected[-1].cursor
+        assert sum(worker.restarts for worker in pool.workers) == 2
 
 
 async def test_an_actor_that_stands_still_is_killed_and_its_segment_made_again(fakes) -> None:
