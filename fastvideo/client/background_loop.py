@@ -66,7 +66,7 @@ class BackgroundLoop:
                 yield item
         finally:
             # One that was interrupted and is still at it ends by itself.
-            if not self._closed and not generator.ag_running:
+            if not self._closed and not getattr(generator, "ag_running", False):
                 self.run(generator.aclose)
 
     def close(self) -> None:
