@@ -14,7 +14,8 @@ from fastvideo.api.strict_config import StrictConfig
 class OpenAIConfig(StrictConfig):
     """The OpenAI-style HTTP API: videos and images as jobs.
 
-    ``results``: where their files lie, ``file:/folder``; None is the folder ``results`` of ``server.output_dir``.
+    ``results``: where their files lie, ``file:/folder`` or ``s3://bucket/prefix``; None is the folder ``results`` of
+    ``server.output_dir``.
     ``jobs``: where what is known of them lies (``memory:``, ``file:/folder``, ``redis://host:port/db``); None is beside
     the results. ``max_running``: jobs whose segments take turns with those of sessions; ``max_queued``: jobs that may
     wait, one more is refused. ``keep_seconds``, ``max_kept`` and ``max_bytes`` bound what is kept of jobs that ended:

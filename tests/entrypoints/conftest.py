@@ -1,9 +1,12 @@
-"""What tests of several entry points share: a real Redis, and the folder of tiny checkpoints."""
+"""What tests of several entry points share: a real Redis, a bucket, and the folder of tiny checkpoints."""
 
 from __future__ import annotations
 
+import importlib.util
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,3 +32,24 @@ def redis_server() -> Iterator[RedisServer]:
     """One for all tests of a file, since other files count processes; each test has its prefix, and none stops it."""
     with RedisServer() as server:
         yield server
+
+
+@pytest.fixture
+def s3_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A ``FakeS3`` on this machine, where the AWS_* variables say."""
+    path = Path(__file__).parent / "streaming" / "fake_s3.py"
+    spec = importlib.util.spec_from_file_location("fake_s3", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    fake = module.FakeS3(time.time)
+    for name, value in {
+        "AWS_ENDPOINT": fake.endpoint,
+        "AWS_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+    }.items():
+        monkeypatch.setenv(name, value)
+    yield fake
+    fake.close()

@@ -14,7 +14,7 @@ from fastvideo.api.support import serve_config_faults, unsupported
 from fastvideo.entrypoints.access.access_control import AccessControl
 from fastvideo.entrypoints.cli.inference_config import RUN_SECTIONS, parse_run
 from fastvideo.entrypoints.model_path import generator_defaults
-from fastvideo.entrypoints.openai.results import results_folder
+from fastvideo.entrypoints.openai.results import check_results_url
 from fastvideo.entrypoints.prompt_expansion import expand_prompts
 from fastvideo.entrypoints.streaming.prompt.building import endpoints_of
 from fastvideo.entrypoints.streaming.router.config import RouterFile, router_file_faults
@@ -62,7 +62,7 @@ def _service_faults(config: ServeConfig, files: bool) -> Iterator[ConfigValidati
         lambda: check_store_url(streaming.stores.sessions, SESSIONS_PATH),
         lambda: check_store_url(streaming.stores.blobs, BLOBS_PATH),
         lambda: endpoints_of(streaming.prompt),
-        lambda: results_folder(config.openai.results if config.openai else None, config.server.output_dir),
+        lambda: check_results_url(config.openai.results if config.openai else None),
     ]
     if files:
         # It reads its file of keys, and secrets in the environment.

@@ -23,11 +23,12 @@ from fastvideo.entrypoints.openai.job import Job, JobFault, JobRecord, Kind
 from fastvideo.entrypoints.openai.job_requests import JobRequests
 from fastvideo.entrypoints.openai.jobs import Jobs
 from fastvideo.entrypoints.openai.request_body import BodyReader, RequestBody
-from fastvideo.entrypoints.openai.results import INPUT_ENDING, Results, results_folder
+from fastvideo.entrypoints.openai.results import INPUT_ENDING, Results, open_results
 from fastvideo.entrypoints.openai.stores import JobStore
 from fastvideo.entrypoints.openai.utils import first_image, save_image_to_path
 from fastvideo.entrypoints.openai.video_work import VideoWork
 from fastvideo.entrypoints.streaming.recordings.file_answer import FileAnswer
+from fastvideo.entrypoints.streaming.recordings.open_file import ReadableFile
 from fastvideo.entrypoints.streaming.server_state import ServerState
 from fastvideo.entrypoints.streaming.session_store import LeasingSessionStore
 from fastvideo.entrypoints.streaming.store_urls import open_sessions
@@ -39,6 +40,7 @@ _MAX_STORE_BYTES = 1 << 30
 _LONGEST_WAIT_S = 7 * 86_400.0
 # Each reader of a file holds a descriptor, and each of events a connection.
 MAX_READERS = 128
+_PIECE_BYTES = 4 << 20
 # What has such a fault was the request's own.
 _CLIENTS_FAULTS = frozenset({"invalid_value", "limit_exceeded", "prompt_blocked", "state_invalid", "image_invalid"})
 
@@ -174,7 +176,7 @@ class OpenAIDoor:
         if file is None:
             raise not_found("result any more", "id", "not_found")
         try:
-            return await asyncio.to_thread(lambda: base64.b64encode(file.read(0, file.size)).decode("ascii"))
+            return await asyncio.to_thread(lambda: base64.b64encode(_whole(file)).decode("ascii"))
         finally:
             file.close()
 
@@ -202,7 +204,7 @@ def open_door(server: ServerState, access: AccessControl) -> OpenAIDoor:
         max_seconds=config.max_seconds,
         end_offset_frames=streaming.pool.conditioning_end_offset,
     )
-    results = Results(results_folder(config.results, serve_config.server.output_dir))
+    results = open_results(config.results, serve_config.server.output_dir, ttl_s=config.keep_seconds)
     try:
         store = JobStore(_open_jobs(config, results.folder), server.holder)
     except BaseException:
@@ -234,6 +236,13 @@ def fault_error(fault: JobFault) -> ApiError:
     if fault.code == "gpu_unavailable":
         return unavailable(fault.message, fault.code)
     return ApiError(500, fault.message, kind="server_error", code=fault.code)
+
+
+def _whole(file: ReadableFile) -> bytes:
+    data = bytearray()
+    while piece := file.read(len(data), _PIECE_BYTES):
+        data += piece
+    return bytes(data)
 
 
 def url_of(request: Request, path: str) -> str:

@@ -14,7 +14,7 @@ from PIL import Image
 from fastvideo.api.errors import GenerationFailed
 from fastvideo.entrypoints.openai.job import Job
 from fastvideo.entrypoints.openai.job_requests import JobRequests
-from fastvideo.entrypoints.openai.results import Results
+from fastvideo.entrypoints.openai.results import Results, to_its_end
 from fastvideo.entrypoints.streaming.pool_base import GpuPool
 from fastvideo.entrypoints.streaming.prompt.gate import PromptGate
 from fastvideo.entrypoints.streaming.worker import as_result
@@ -55,14 +55,15 @@ class ImageWork:
                 record.generation_ms += (loop.time() - began_s) * 1000.0
                 path = self._results.path(record.id, f"-{index}.{extension}")
                 data = await asyncio.to_thread(_coded, result, extension)
-                await asyncio.to_thread(self._results.write, path, data)
+                await to_its_end(self._results.write, path, data)
+                await to_its_end(self._results.finish, path)
                 record.outputs.append(path.name)
                 record.output_bytes += len(data)
                 job.advance(len(record.outputs) / count)
                 await save(job)
         finally:
             await self._pool.release(record.id)
-        await asyncio.to_thread(self._results.remove_work, record.id, keep_state=False)
+        await to_its_end(self._results.remove_work, record.id, keep_state=False)
 
 
 def _coded(result: Any, extension: str) -> bytes:

@@ -23,6 +23,7 @@ from fastvideo.media.boxes import BoxError
 logger = logging.getLogger(__name__)
 
 SWEEP_EVERY_S = 60.0
+EXPIRE_EVERY_S = 3600.0
 
 RESTARTED = JobFault("server_restarted", "The server was restarted while its client waited; ask again.")
 _DISK = JobFault("storage_failed", "The server could not keep the result.")
@@ -264,7 +265,10 @@ class Jobs:
             job.progress = 100
         else:
             record.outputs, record.output_bytes = [], 0
-            await asyncio.to_thread(self._results.remove, job.id)
+            try:
+                await asyncio.to_thread(self._results.remove, job.id)
+            except (OSError, StoreUnavailable):
+                logger.warning("the files of job %s could not be removed", job.id, exc_info=True)
         try:
             await self._store.save(record)
         except (LeaseLost, LeaseHeld, StoreFull, StoreUnavailable):
@@ -286,9 +290,19 @@ class Jobs:
         job.changed()
 
     async def _sweep_now_and_then(self) -> None:
+        expired_at_s = -EXPIRE_EVERY_S
         while True:
             await self._sweep()
+            if (now_s := time.monotonic()) >= expired_at_s + EXPIRE_EVERY_S:
+                expired_at_s = now_s
+                await self._expire()
             await asyncio.sleep(SWEEP_EVERY_S)
+
+    async def _expire(self) -> None:
+        try:
+            await asyncio.to_thread(self._results.expire, set(self._jobs))
+        except StoreUnavailable:
+            logger.warning("results that are past their time could not be removed", exc_info=True)
 
     async def _sweep(self) -> None:
         """Forget what has been kept for long enough, and the oldest of too many and too much."""

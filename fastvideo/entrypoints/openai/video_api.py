@@ -298,7 +298,7 @@ async def _answer(door: OpenAIDoor, job: Job, request: Request) -> JSONResponse:
 async def _state(door: OpenAIDoor, record: JobRecord) -> StateEnvelope | None:
     if not record.return_state:
         return None
-    state = await asyncio.to_thread(door.results.read_state, record.id)
+    state = await asyncio.to_thread(door.results.read_last_state, record.id)
     if state is None:
         return None
     signatures = door.server.signatures

@@ -18,7 +18,7 @@ from fastvideo.api.errors import GenerationFailed, StateInvalid
 from fastvideo.api.schema import ContinuationState
 from fastvideo.entrypoints.openai.job import Job
 from fastvideo.entrypoints.openai.job_requests import JobRequests, VideoPlan
-from fastvideo.entrypoints.openai.results import Results
+from fastvideo.entrypoints.openai.results import Results, to_its_end
 from fastvideo.entrypoints.streaming.pool_base import GpuPool
 from fastvideo.entrypoints.streaming.prompt.gate import PromptGate
 from fastvideo.entrypoints.streaming.recordings.media_file import MediaFile
@@ -81,10 +81,11 @@ class VideoWork:
         finally:
             await self._pool.release(record.id)
             await media.close()
-        record.outputs = [path.name]
         record.output_bytes = path.stat().st_size
+        await to_its_end(self._results.finish, path)
+        record.outputs = [path.name]
         record.seconds = _seconds(record.frames_done, plan.request.sampling.fps)
-        await asyncio.to_thread(self._results.remove_work, record.id, keep_state=record.return_state)
+        await to_its_end(self._results.remove_work, record.id, keep_state=record.return_state)
 
     async def _segment(
         self, job: Job, plan: VideoPlan, state: ContinuationState | None, media: _Media

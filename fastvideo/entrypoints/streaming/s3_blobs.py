@@ -62,12 +62,12 @@ class S3BlobStore(BlobStore):
         kept = bytes(data)
         self._bounds.check_size(len(kept))
         blob_id = new_blob_id(owner)
-        with self._lock, _storage():
+        with self._lock, object_storage():
             self._count()
             self._bounds.check_store(len(self._sizes), sum(self._sizes.values()), len(kept))
             self._sizes[blob_id] = len(kept)
         try:
-            with _storage():
+            with object_storage():
                 if owner is not None:
                     sizes = self._live(f"{owner_tag(owner)}/")
                     self._bounds.check_owner(len(sizes), sum(sizes.values()), len(kept))
@@ -80,7 +80,7 @@ class S3BlobStore(BlobStore):
     def get(self, blob_id: str, *, owner: str | None = None) -> bytes:
         if not may_read(blob_id, owner):
             raise KeyError(blob_id)
-        with _storage():
+        with object_storage():
             try:
                 answer = self._objects.get(_path(blob_id))
             except FileNotFoundError:
@@ -97,14 +97,14 @@ class S3BlobStore(BlobStore):
             self._remove([blob_id])
 
     def drop_owner(self, owner: str) -> None:
-        with _storage():
+        with object_storage():
             names = [item["path"] for part in self._objects.list(f"{owner_tag(owner)}/") for item in part]
         self._remove([name for _, _, name in (path.rpartition("/") for path in names) if is_blob_id(name)])
 
     def __contains__(self, blob_id: object) -> bool:
         if not isinstance(blob_id, str) or not is_blob_id(blob_id):
             return False
-        with _storage():
+        with object_storage():
             try:
                 meta = self._objects.head(_path(blob_id))
             except FileNotFoundError:
@@ -115,17 +115,17 @@ class S3BlobStore(BlobStore):
         return may_read(blob_id, owner) and blob_id in self
 
     def check(self) -> None:
-        with _storage():
+        with object_storage():
             next(iter(self._objects.list(chunk_size=1)), None)
 
     def __len__(self) -> int:
-        with _storage():
+        with object_storage():
             return len(self._live())
 
     @property
     def total_bytes(self) -> int:
         """Bytes held now."""
-        with _storage():
+        with object_storage():
             return sum(self._live().values())
 
     def _live(self, prefix: str | None = None) -> dict[str, int]:
@@ -154,7 +154,7 @@ class S3BlobStore(BlobStore):
             self._sizes.pop(blob_id, None)
 
     def _remove(self, blob_ids: list[str]) -> None:
-        with _storage():
+        with object_storage():
             for blob_id in blob_ids:
                 try:
                     self._objects.delete(_path(blob_id))
@@ -179,11 +179,15 @@ def _path(blob_id: str) -> str:
 
 
 @contextmanager
-def _storage() -> Iterator[None]:
+def object_storage(*, gone_is_fault: bool = False) -> Iterator[None]:
+    """What goes wrong with object storage, as StoreUnavailable; that there is no such object is FileNotFoundError,
+    unless that is a fault too."""
     try:
         yield
-    except FileNotFoundError:
-        raise
+    except FileNotFoundError as error:
+        if not gone_is_fault:
+            raise
+        raise StoreUnavailable("expected an object that was there a moment ago, and found none") from error
     except (BaseError, OSError) as fault:
         raise StoreUnavailable(
             "expected the object storage to answer and to let us in, and it did not; check AWS_ENDPOINT and the keys"

@@ -87,7 +87,7 @@ def open_sessions(
             try:
                 from fastvideo.entrypoints.streaming.redis_sessions import RedisSessionStore
             except ModuleNotFoundError:
-                raise _missing(path, "redis") from None
+                raise missing_extra(path, "redis") from None
             return _checked(RedisSessionStore(address, prefix=prefix, ttl_s=ttl_s, max_bytes=max_bytes))
         case _:
             raise _unknown(path, url, "memory:, file:/folder or redis://host:port/db")
@@ -109,16 +109,15 @@ def open_blobs(url: str, *, ttl_s: float = DEFAULT_TTL_S, max_bytes: int = DEFAU
             try:
                 from fastvideo.entrypoints.streaming.redis_blobs import RedisBlobStore
             except ModuleNotFoundError:
-                raise _missing(BLOBS_PATH, "redis") from None
+                raise missing_extra(BLOBS_PATH, "redis") from None
             remote = RedisBlobStore(address, prefix=prefix, ttl_s=ttl_s, max_bytes=max_bytes)
             return _checked(CachedBlobStore(remote, ttl_s=ttl_s))
         case "s3":
             try:
                 from fastvideo.entrypoints.streaming.s3_blobs import S3BlobStore, open_bucket
             except ModuleNotFoundError:
-                raise _missing(BLOBS_PATH, "s3") from None
-            bucket = open_bucket(_bucket(parts), parts.path.strip("/"))
-            objects = S3BlobStore(bucket, ttl_s=ttl_s, max_bytes=max_bytes)
+                raise missing_extra(BLOBS_PATH, "s3") from None
+            objects = S3BlobStore(open_bucket(*bucket_of(url, BLOBS_PATH)), ttl_s=ttl_s, max_bytes=max_bytes)
             return _checked(CachedBlobStore(objects, ttl_s=ttl_s))
         case _:
             raise _unknown(BLOBS_PATH, url, "memory:, file:/folder, redis://host:port/db or s3://bucket/prefix")
@@ -133,9 +132,19 @@ def check_store_url(url: str, path: str) -> None:
     elif parts.scheme in ("redis", "rediss"):
         _redis(parts, path)
     elif parts.scheme == "s3" and path == BLOBS_PATH:
-        _bucket(parts)
+        bucket_of(url, path)
     elif parts.scheme != "memory":
         raise _unknown(path, url, "memory:, file:/folder, redis://host:port/db, or s3://bucket/prefix for blobs")
+
+
+def bucket_of(url: str, path: str) -> tuple[str, str]:
+    """Bucket and prefix of ``s3://bucket/prefix``. Raises ConfigValidationError, which names the setting ``path``."""
+    parts = _split(url, path)
+    if not parts.netloc or "@" in parts.netloc:
+        raise ConfigValidationError(
+            path, "expected s3://bucket/prefix, with keys in the AWS_* variables, got something else"
+        )
+    return parts.netloc, parts.path.strip("/")
 
 
 def _split(url: str, path: str) -> SplitResult:
@@ -170,15 +179,8 @@ def _redis(parts: SplitResult, path: str) -> tuple[str, str]:
     return parts._replace(query="").geturl(), prefix
 
 
-def _bucket(parts: SplitResult) -> str:
-    if not parts.netloc or "@" in parts.netloc:
-        raise ConfigValidationError(
-            BLOBS_PATH, "expected s3://bucket/prefix, with keys in the AWS_* variables, got something else"
-        )
-    return parts.netloc
-
-
-def _missing(path: str, extra: str) -> ConfigValidationError:
+def missing_extra(path: str, extra: str) -> ConfigValidationError:
+    """What to raise for packages of an extra that are not installed."""
     return ConfigValidationError(
         path, f"expected the packages of the extra {extra!r}, which are not installed; pip install 'fastvideo[{extra}]'"
     )

@@ -10,7 +10,7 @@ from fastvideo.api.errors import ConfigValidationError
 from fastvideo.api.schema import OpenAIConfig
 from fastvideo.entrypoints.openai.job import Job, JobRecord, decode_job, encode_job, is_job_id, new_job_id
 from fastvideo.entrypoints.openai.jobs import excess
-from fastvideo.entrypoints.openai.results import Results, results_folder
+from fastvideo.entrypoints.openai.results import Results, check_results_url
 from fastvideo.entrypoints.openai.stores import AsyncDictStore
 from fastvideo.entrypoints.streaming.segment_events import SegmentDone, SegmentJob
 from fastvideo.entrypoints.streaming.store_errors import StoreFull, StoreUnavailable
@@ -219,10 +219,10 @@ def test_nothing_but_an_id_becomes_a_part_of_a_path(tmp_path) -> None:
     shutil.rmtree(tmp_path / "results")
 
 
-@pytest.mark.parametrize("url", ["s3://bucket/x", "http://x/y", "file://elsewhere/x", "folder", "file:/x?y=1"])
-def test_results_lie_in_a_folder_of_this_machine(url: str) -> None:
-    with pytest.raises(ConfigValidationError, match=r"openai\.results: expected file:/folder"):
-        results_folder(url, "outputs")
+@pytest.mark.parametrize("url", ["http://x/y", "file://elsewhere/x", "folder", "file:/x?y=1"])
+def test_results_lie_in_a_folder_of_this_machine_or_in_a_bucket(url: str) -> None:
+    with pytest.raises(ConfigValidationError, match=r"openai\.results: expected file:/folder .* or s3://bucket/prefix"):
+        check_results_url(url)
 
 
 async def test_the_documented_store_keeps_copies_by_key() -> None:

@@ -59,6 +59,15 @@ def test_a_folder_is_for_one_program_at_a_time_and_keeps_its_results(tmp_path: P
     second.close()
 
 
+def test_a_program_alone_keeps_its_results_on_its_machine() -> None:
+    with pytest.raises(
+        ConfigValidationError, match=r"openai\.results: expected file:/folder on this machine, got 's3:"
+    ):
+        ResultStore(
+            ServeConfig(GeneratorConfig(model_path="embedded:"), openai=OpenAIConfig(results="s3://bucket/videos"))
+        )
+
+
 def test_old_results_go_after_their_time(tmp_path: Path) -> None:
     store = ResultStore(a_config(tmp_path, keep_seconds=60))
     old, new = store.put(b"old"), store.put(b"new")

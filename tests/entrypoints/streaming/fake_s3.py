@@ -1,4 +1,4 @@
-"""As much of S3 over HTTP as a store of blobs uses, with a dict of the test's process behind it."""
+"""As much of S3 over HTTP as blobs and results use, with a dict of the test's process behind it."""
 
 from __future__ import annotations
 
@@ -13,12 +13,15 @@ from xml.sax.saxutils import escape
 
 
 class FakeS3:
-    """Serves ``objects`` (key to bytes, MIME, seconds of the last change) as bucket ``bucket`` at ``endpoint``."""
+    """Serves ``objects`` (key to bytes, MIME, seconds of the last change) as bucket ``bucket`` at ``endpoint``;
+    ``ranges`` are those that were asked for, from where and how many bytes."""
 
     def __init__(self, clock: Any) -> None:
         self.clock = clock
         self.bucket = "films"
         self.objects: dict[str, tuple[bytes, str, float]] = {}
+        self.parts: dict[tuple[str, int], bytes] = {}
+        self.ranges: list[tuple[int, int]] = []
         self.broken = False
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
@@ -53,6 +56,9 @@ def _handler(s3: FakeS3) -> type[BaseHTTPRequestHandler]:
                 self._answer(200, _listing(s3, query.get("prefix", "")))
 
         def do_HEAD(self) -> None:
+            if s3.broken:
+                self._answer(403, b"")
+                return
             self._give(self._key(), with_body=False)
 
         def do_PUT(self) -> None:
@@ -60,7 +66,11 @@ def _handler(s3: FakeS3) -> type[BaseHTTPRequestHandler]:
             if s3.broken:
                 self._answer(403, b"<Error><Code>AccessDenied</Code></Error>")
                 return
-            s3.objects[self._key()] = (data, self.headers["Content-Type"], s3.clock())
+            query = parse_qs(urlsplit(self.path).query)
+            if "partNumber" in query:
+                s3.parts[self._key(), int(query["partNumber"][0])] = data
+            else:
+                s3.objects[self._key()] = (data, self.headers["Content-Type"], s3.clock())
             self._answer(200, b"", ETag=_etag(data))
 
         def do_DELETE(self) -> None:
@@ -68,8 +78,23 @@ def _handler(s3: FakeS3) -> type[BaseHTTPRequestHandler]:
             self._answer(204, b"")
 
         def do_POST(self) -> None:
-            # Only the deletion of many at once comes as POST.
-            text = self.rfile.read(int(self.headers["Content-Length"])).decode()
+            text = self.rfile.read(int(self.headers.get("Content-Length", "0"))).decode()
+            query, key = parse_qs(urlsplit(self.path).query, keep_blank_values=True), self._key()
+            if s3.broken:
+                self._answer(403, b"<Error><Code>AccessDenied</Code></Error>")
+                return
+            if "uploads" in query:
+                inside = f"<Bucket>{s3.bucket}</Bucket><Key>{escape(key)}</Key><UploadId>1</UploadId>"
+                self._answer(200, f"<InitiateMultipartUploadResult>{inside}</InitiateMultipartUploadResult>".encode())
+                return
+            if "uploadId" in query:
+                numbers = sorted(number for name, number in s3.parts if name == key)
+                data = b"".join(s3.parts.pop((key, number)) for number in numbers)
+                s3.objects[key] = (data, "", s3.clock())
+                inside = f"<Key>{escape(key)}</Key><ETag>{escape(_etag(data))}</ETag>"
+                self._answer(200, f"<CompleteMultipartUploadResult>{inside}</CompleteMultipartUploadResult>".encode())
+                return
+            # What is left is the deletion of many at once.
             keys = [part.partition("</Key>")[0] for part in text.split("<Key>")[1:]]
             for key in keys:
                 s3.objects.pop(key, None)
@@ -92,7 +117,15 @@ def _handler(s3: FakeS3) -> type[BaseHTTPRequestHandler]:
                 "Content-Type": mime,
                 "Last-Modified": format_datetime(datetime.fromtimestamp(changed_s, UTC), usegmt=True),
             }
-            self._answer(200, data, with_body=with_body, **headers)
+            asked = self.headers.get("Range")
+            if asked is None:
+                self._answer(200, data, with_body=with_body, **headers)
+                return
+            first, _, last = asked.removeprefix("bytes=").partition("-")
+            part = data[int(first) : int(last) + 1]
+            headers["Content-Range"] = f"bytes {first}-{int(first) + len(part) - 1}/{len(data)}"
+            s3.ranges.append((int(first), len(part)))
+            self._answer(206, part, with_body=with_body, **headers)
 
         def _answer(self, status: int, body: bytes, *, with_body: bool = True, **headers: str) -> None:
             self.send_response(status)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,22 +26,9 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def s3(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    spec = importlib.util.spec_from_file_location("fake_s3", Path(__file__).with_name("fake_s3.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    fake = module.FakeS3(clock)
-    for name, value in {
-        "AWS_ENDPOINT": fake.endpoint,
-        "AWS_REGION": "us-east-1",
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-    }.items():
-        monkeypatch.setenv(name, value)
-    yield fake
-    fake.close()
+def s3(clock: Clock, s3_server: Any) -> Any:
+    s3_server.clock = clock
+    return s3_server
 
 
 def test_a_bucket_is_found_by_the_variables_that_other_tools_read(s3: Any, clock: Clock) -> None:

@@ -10,7 +10,7 @@ from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from fastvideo.entrypoints.streaming.recordings.byte_range import ByteRange, RangeNotSatisfiable, read_range
-from fastvideo.entrypoints.streaming.recordings.open_file import OpenFile
+from fastvideo.entrypoints.streaming.recordings.open_file import ReadableFile
 
 _CHUNK_BYTES = 256 << 10
 
@@ -22,7 +22,7 @@ class FileAnswer(StreamingResponse):
     change but for the index, which belongs to the size. ``closed`` is called once, with the file closed.
     """
 
-    def __init__(self, file: OpenFile, request: Headers, media_type: str, *, closed: Callable[[], None]) -> None:
+    def __init__(self, file: ReadableFile, request: Headers, media_type: str, *, closed: Callable[[], None]) -> None:
         self._file = file
         self._closed = closed
         tag = f'"{file.size:x}"'

@@ -4,6 +4,22 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import Protocol
+
+
+class ReadableFile(Protocol):
+    """Something to read ``size`` bytes of, by one thread at a time. Close it once."""
+
+    @property
+    def size(self) -> int: ...
+
+    def read(self, at: int, count: int) -> bytes:
+        """At most so many bytes from there on; blocking."""
+        ...
+
+    def close(self) -> None:
+        """Let go of it."""
+        ...
 
 
 @dataclass(frozen=True)
