@@ -6,6 +6,7 @@ Plain dataclasses, importable without torch or a web framework.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from fastvideo.api.access_config import ApiKeyConfig, AuthConfig, Quota, QuotasConfig, SnapshotsConfig
 from fastvideo.api.generation_request import (
@@ -101,6 +102,7 @@ class ServerConfig(StrictConfig):
     host: str = "0.0.0.0"  # noqa: S104  # the documented default; a laptop's shipped configs bind to loopback
     port: int = 8000
     output_dir: str = "outputs/"
+    log_format: Literal["text", "json"] = "text"
     auth: AuthConfig = field(default_factory=AuthConfig)
     quotas: QuotasConfig = field(default_factory=QuotasConfig)
     snapshots: SnapshotsConfig = field(default_factory=SnapshotsConfig)

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from fastvideo.api.errors import QuotaExceeded
 from fastvideo.entrypoints.access.caller import NOBODY
 from fastvideo.entrypoints.access.quotas import Allowance
+from fastvideo.entrypoints.json_log import session_of_task
 from fastvideo.entrypoints.streaming import endings
 from fastvideo.entrypoints.streaming.connection import Connection
 from fastvideo.entrypoints.streaming.director import End, Start, Wait
@@ -107,6 +108,7 @@ class SessionRunner:
 
     async def run(self) -> None:
         """Serve the session. Whatever it holds is free when this returns, however it ends."""
+        session_of_task.set(self._session.id)
         self._server.runners[self._session.id] = self
         started_s = self._clock()
         reason, keeps = "cancelled", True
@@ -194,6 +196,7 @@ class SessionRunner:
 
     async def resume(self, connection: Connection, message: SessionResume) -> None:
         """Go on over another connection; returns when that is free again. Raises NotKept, GraceOver, Overtaken."""
+        session_of_task.set(self._session.id)
         link = await self._links.resume(connection, message, self._place.greeting)
         self._post.log("resumed", last_sequence=message.last_sequence)
         if self._opened is not None:

@@ -22,6 +22,7 @@ from fastvideo.entrypoints.access.dependencies import Admin, Client, install_acc
 from fastvideo.entrypoints.access.quotas import Quotas
 from fastvideo.entrypoints.access.state_signatures import StateSignatures
 from fastvideo.entrypoints.access.token_route import token_route
+from fastvideo.entrypoints.json_log import log_as_json
 from fastvideo.entrypoints.streaming import metrics
 from fastvideo.entrypoints.streaming.arrivals import arrive
 from fastvideo.entrypoints.streaming.connection import WebSocketConnection
@@ -314,6 +315,8 @@ def run_server(serve_config: ServeConfig, *, generator: SegmentGenerator | None 
     streaming = serve_config.streaming
     if streaming is None:
         raise ValueError("the streaming server needs a serve config with a 'streaming' block")
+    if serve_config.server.log_format == "json":
+        log_as_json()
     # A port that is taken is found before a model is loaded.
     with bind(serve_config.server.host, serve_config.server.port) as listener:
         built = None

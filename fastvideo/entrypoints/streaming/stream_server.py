@@ -12,10 +12,12 @@ from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.config import LOGGING_CONFIG
 from uvicorn.server import HANDLED_SIGNALS
 
 from fastvideo.entrypoints.access.access_control import AccessControl
 from fastvideo.entrypoints.access.addresses import is_loopback
+from fastvideo.entrypoints.json_log import JSON_LOGGING
 from fastvideo.entrypoints.streaming.drain import drain
 from fastvideo.entrypoints.streaming.listening import bind, cannot_listen, greeting, open_to_all
 from fastvideo.entrypoints.streaming.server_state import ServerState
@@ -87,8 +89,14 @@ def build_server(
     ends_process: bool = False,
 ) -> StreamServer:
     """The process around the app, with the transport settings that the stream needs; port 0 takes a free one."""
-    config = transport(app, host=host, port=port, log_level=log_level)
-    return StreamServer(config, app.state.server_state, greeting=greeting, ends_process=ends_process)
+    state: ServerState = app.state.server_state
+    log_config = JSON_LOGGING if _logs_json(state) else LOGGING_CONFIG
+    config = transport(app, host=host, port=port, log_level=log_level, log_config=log_config)
+    return StreamServer(config, state, greeting=greeting, ends_process=ends_process)
+
+
+def _logs_json(state: ServerState) -> bool:
+    return state.serve_config.server.log_format == "json"
 
 
 def serve(app: FastAPI, title: str, listener: socket.socket) -> None:
@@ -99,7 +107,11 @@ def serve(app: FastAPI, title: str, listener: socket.socket) -> None:
     host, port = listener.getsockname()[:2]
     access: AccessControl = app.state.access
     if not access.required and not is_loopback(host):
-        print(open_to_all(host, port), file=sys.stderr, flush=True)
+        warning = open_to_all(host, port)
+        if _logs_json(app.state.server_state):
+            logger.warning("%s", warning)
+        else:
+            print(warning, file=sys.stderr, flush=True)
     server = build_server(app, host=host, port=port, greeting=greeting(title, listener), ends_process=True)
     try:
         # From here on a client that reads the address can connect, and waits until the app has started.

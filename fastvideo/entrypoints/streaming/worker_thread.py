@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import logging
 import queue
 import threading
@@ -39,6 +40,8 @@ class Turn(Generic[T]):
         self._work = work
         self._clock = clock
         self._queued_s = clock()
+        # Of whoever asks, so that the log can say for whom the work was.
+        self._context = contextvars.copy_context()
 
     def abandon(self) -> None:
         """Nobody wants the rest: a turn that waits is skipped, one that runs ends at its next step."""
@@ -47,6 +50,9 @@ class Turn(Generic[T]):
 
     def execute(self) -> None:
         """Do the work; every error ends in the channel. ``busy_s`` is set when the work was done whole."""
+        self._context.run(self._execute)
+
+    def _execute(self) -> None:
         started_s = self._clock()
         error: BaseException | None = None
         try:

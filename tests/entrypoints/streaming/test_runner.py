@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import logging
 
 from fastvideo.api.schema import PacingConfig, RequestLimits
+from fastvideo.entrypoints.json_log import session_of_task
 from fastvideo.entrypoints.streaming import runner as runner_module
 from fastvideo.entrypoints.streaming import session_post
 from fastvideo.entrypoints.streaming.drain import drain
@@ -320,3 +322,27 @@ async def test_metrics_count_what_happened(stage) -> None:
     assert "fastvideo_first_fragment_seconds_count 1.0" in text
     media = sum(len(item) for item in client.media)
     assert f'fastvideo_sent_bytes_total{{kind="media"}} {float(media)}' in text
+
+
+async def test_what_fails_in_a_worker_is_logged_with_its_session(stage) -> None:
+    one = stage(generation_segment_cap=1)
+    one.generator.failures["bad"] = lambda: ZeroDivisionError()
+    told: list[tuple[str, str | None]] = []
+
+    class Keep(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            told.append((record.getMessage(), session_of_task.get()))
+
+    keep = Keep()
+    logging.getLogger("fastvideo").addHandler(keep)
+    try:
+        client = one.open()
+        client.say("segment_prompt_source", prompt="bad")
+        await client.hears("error")
+        session_id = client.runner._session.id
+        client.say("session_stop")
+        await one.over()
+    finally:
+        logging.getLogger("fastvideo").removeHandler(keep)
+    assert ("the generator failed in segment 0", session_id) in told
+    assert session_of_task.get() is None
