@@ -11,6 +11,7 @@ from fastvideo.api.strict_config import StrictConfig
 
 KeyName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+HostName = Annotated[str, Field(pattern=r"^[a-z0-9._\-]+$", max_length=253)]
 Origin = Annotated[str, Field(pattern=r"^https?://[a-z0-9.\-]+(:[0-9]{1,5})?$")]
 
 
@@ -41,7 +42,8 @@ class AuthConfig(StrictConfig):
     of both, and is read again when it changes. ``token_secret_env``: the environment variable with what signs stream
     tokens, for servers that honour each other's; None is a secret of this process. ``allowed_origins``: pages of other
     sites that may use this server, such as https://video.example. ``trusted_proxies``: addresses or networks whose
-    X-Forwarded-For is believed.
+    X-Forwarded-For is believed. ``allowed_hosts``: further names, without a port, by which this server may be asked for
+    when it listens on loopback or asks for no keys.
     """
 
     keys: list[ApiKeyConfig] = field(default_factory=list)
@@ -51,6 +53,7 @@ class AuthConfig(StrictConfig):
     token_secret_env: str | None = None
     allowed_origins: list[Origin] = field(default_factory=list)
     trusted_proxies: list[str] = field(default_factory=list)
+    allowed_hosts: list[HostName] = field(default_factory=list)
 
 
 @dataclass

@@ -12,9 +12,10 @@ from starlette.requests import HTTPConnection
 
 from fastvideo.api.access_config import AuthConfig
 from fastvideo.api.errors import ConfigValidationError
-from fastvideo.entrypoints.access.addresses import client_address, from_this_machine
+from fastvideo.entrypoints.access.addresses import client_address, from_this_machine, is_loopback
 from fastvideo.entrypoints.access.api_keys import ApiKey, KeyRing
 from fastvideo.entrypoints.access.caller import AccessRefused, Caller
+from fastvideo.entrypoints.access.hosts import allowed_names, asked_hosts, host_allowed
 from fastvideo.entrypoints.access.key_file import KeyFile
 from fastvideo.entrypoints.access.networks import check_networks
 from fastvideo.entrypoints.access.origins import origin_allowed
@@ -33,14 +34,15 @@ class AccessControl:
     """Tells who a caller is, or raises AccessRefused: 401 for whoever shows nothing that opens this, 403 for whoever is
     known and may not.
 
-    ``clock`` gives seconds since 1970; ``refused`` is called with the reason of each refusal. Raises
-    ConfigValidationError for a config that cannot work.
+    ``listens_on``: the address or name that the server listens on. ``clock`` gives seconds since 1970; ``refused`` is
+    called with the reason of each refusal. Raises ConfigValidationError for a config that cannot work.
     """
 
     def __init__(
         self,
         config: AuthConfig | None = None,
         *,
+        listens_on: str = "",
         clock: Callable[[], float] = time.time,
         refused: Callable[[str], None] = lambda reason: None,
     ) -> None:
@@ -54,6 +56,9 @@ class AccessControl:
             raise ConfigValidationError("server.auth", str(error)) from None
         self._tokens = StreamTokens(token_secret(self._config.token_secret_env), self._config.token_seconds)
         check_networks(self._config.trusted_proxies, "server.auth.trusted_proxies")
+        # Elsewhere a key is what lets somebody in, which no page of another site has.
+        reached_as_is = not self.required or is_loopback(listens_on)
+        self._names = allowed_names(self._config) if reached_as_is else None
 
     @property
     def required(self) -> bool:
@@ -64,6 +69,22 @@ class AccessControl:
     def allowed_origins(self) -> list[str]:
         """Origins of other sites whose pages may use this server."""
         return self._config.allowed_origins
+
+    def check_host(self, connection: HTTPConnection) -> None:
+        """Raise AccessRefused for a name that a page of another site may have led here, where nothing else keeps it
+        out."""
+        if self._names is None:
+            return
+        # A socket's is an address. A caller without one, in the same process, goes by whatever name it asked for.
+        bound_to = (connection.scope.get("server") or ("",))[0]
+        names = self._names | {bound_to}
+        if not all(host_allowed(host, names) for host in asked_hosts(connection.headers)):
+            raise self._refusal(
+                403,
+                "This server does not go by that name: ask for it by its address, or have its operator add the name to "
+                "server.auth.allowed_hosts.",
+                "foreign_host",
+            )
 
     def client(self, connection: HTTPConnection) -> Caller:
         """Who asks for what is for clients. Raises AccessRefused."""

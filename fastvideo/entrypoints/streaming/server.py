@@ -18,7 +18,7 @@ from fastvideo.api.errors import ConfigValidationError, EncodeError, FastVideoEr
 from fastvideo.api.schema import ServeConfig, StreamingConfig
 from fastvideo.api.session_presets import load_session_presets
 from fastvideo.entrypoints.access.access_control import AccessControl, chosen_subprotocol
-from fastvideo.entrypoints.access.dependencies import Admin, Client, install_access
+from fastvideo.entrypoints.access.dependencies import Admin, Client, HostCheck, install_access
 from fastvideo.entrypoints.access.quotas import Quotas
 from fastvideo.entrypoints.access.state_signatures import StateSignatures
 from fastvideo.entrypoints.access.token_route import token_route
@@ -98,7 +98,7 @@ def build_app(
     def count_rejected(reason: str) -> None:
         counters.rejected.labels(reason).inc()
 
-    access = AccessControl(serve_config.server.auth, refused=count_rejected)
+    access = AccessControl(serve_config.server.auth, listens_on=serve_config.server.host, refused=count_rejected)
     if prompts is None:
         prompts = build_gate(streaming)
     given = session_store if session_store is not None else getattr(pool, "session_store", None)
@@ -176,6 +176,7 @@ def build_app(
     app = FastAPI(title="fastvideo", version=fastvideo.__version__, lifespan=lifespan, openapi_url=None)
     app.state.server_state = server
     install_access(app, access, server.quotas)
+    app.add_middleware(HostCheck, access=access)
     app.add_middleware(PageHeaders)
     _add_health(app, server, live=live)
     app.include_router(build_health_router(server.pool, draining=lambda: server.draining, with_health=False))

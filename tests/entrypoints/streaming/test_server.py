@@ -381,7 +381,7 @@ def deaf_client(port: int, fields: dict[str, Any] = ENDLESS) -> socket.socket:
     raw.settimeout(10)
     raw.connect(("127.0.0.1", port))
     raw.sendall(
-        b"GET /v1/stream HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"GET /v1/stream HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n"
     )
     assert raw.recv(4096).startswith(b"HTTP/1.1 101")

@@ -43,10 +43,10 @@ def shared_secret(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextlib.asynccontextmanager
-async def served(parts: Any) -> AsyncIterator[tuple[int, Any]]:
-    """A server that asks for keys: its port and its app."""
+async def served(parts: Any, auth: AuthConfig | None = None) -> AsyncIterator[tuple[int, Any]]:
+    """A server that asks for keys unless ``auth`` says otherwise: its port and its app."""
     sampling = SamplingConfig(width=64, height=64, num_frames=24, fps=8, num_inference_steps=1)
-    auth = AuthConfig(keys=[ApiKeyConfig("viewer", key_digest(KEY))], token_secret_env=SECRET_VARIABLE)
+    auth = auth or AuthConfig(keys=[ApiKeyConfig("viewer", key_digest(KEY))], token_secret_env=SECRET_VARIABLE)
     config = ServeConfig(
         generator=GeneratorConfig(model_path="mock:"),
         server=ServerConfig(auth=auth),
@@ -92,6 +92,29 @@ async def test_strangers_are_refused_before_they_are_accepted_and_keys_and_token
         async with router.client(subprotocols=answer.json()["subprotocols"], origin=base) as page:
             assert page.subprotocol == "fastvideo.v1"
             await hears(page, "ltx2_stream_start")
+
+
+async def test_a_page_whose_name_leads_to_the_router_is_refused_by_a_server_without_keys(parts, route) -> None:
+    async with (
+        served(parts, AuthConfig(allowed_hosts=["video.example"])) as (port, _),
+        route(ReplicaEndpoint(f"http://127.0.0.1:{port}")) as router,
+        httpx.AsyncClient(base_url=router.url, trust_env=False) as http,
+    ):
+        own = int(router.url.rpartition(":")[2])
+        for name, status in (("evil.example", 403), ("server-1", 403), ("video.example", 101), ("localhost", 101)):
+            page = {"host": "127.0.0.1", "port": own, "origin": f"http://{name}:{own}", "proxy": None}
+            got = 101
+            try:
+                async with websockets.connect(f"ws://{name}:{own}/v1/stream", **page) as client:
+                    await client.send(INIT)
+                    await hears(client, "ltx2_stream_start")
+            except websockets.InvalidStatus as refused:
+                got = refused.response.status_code
+            assert got == status, name
+            answer = await http.get("/v1/info", headers={"host": f"{name}:{own}"})
+            assert answer.status_code == (200 if status == 101 else 403), name
+        assert (await http.get("/readyz", headers={"host": "router"})).status_code == 200
+        assert all(replica.is_healthy for replica in router.state.registry.all())
 
 
 def test_a_token_is_renewed_by_who_knows_the_secret_and_whatever_else_is_shown_stays_as_it_is() -> None:
