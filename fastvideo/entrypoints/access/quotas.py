@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Literal, TypeAlias
 
 from fastvideo.api.access_config import Quota, QuotasConfig
-from fastvideo.api.errors import QuotaExceeded
+from fastvideo.api.errors import LimitExceeded, QuotaExceeded
 from fastvideo.entrypoints.access.caller import Caller
 from fastvideo.entrypoints.access.rates import Rate, Window
 
@@ -53,15 +53,25 @@ class Quotas:
                 use.messages.note(now_s)
 
     def take_segment(self, caller: Caller, now_s: float) -> None:
-        """Count a segment, or a video. Raises QuotaExceeded."""
+        """Count a segment. Raises QuotaExceeded."""
+        self.take_segments(caller, 1, now_s)
+
+    def take_segments(self, caller: Caller, count: int, now_s: float) -> None:
+        """Count all segments of a job, or none of them. Raises QuotaExceeded, and LimitExceeded for more than an hour
+        ever grants."""
         uses = self._uses(caller, now_s)
         for use in uses:
-            if use.segments is not None and (wait_s := use.segments.wait_s(now_s)) > 0.0:
-                most = f"{use.quota.segments_per_hour} segments an hour for this {use.of}"
-                raise self._exceeded("segments", f"at most {most}", wait_s)
+            if use.segments is None:
+                continue
+            most = f"at most {use.segments.most} segments an hour for this {use.of}"
+            if count > use.segments.most:
+                self._refused("quota_segments")
+                raise LimitExceeded("", f"the server allows {most}, and this would take {count}")
+            if (wait_s := use.segments.wait_s(now_s, count)) > 0.0:
+                raise self._exceeded("segments", most, wait_s)
         for use in uses:
             if use.segments is not None:
-                use.segments.note(now_s)
+                use.segments.note(now_s, count)
 
     def _uses(self, caller: Caller, now_s: float) -> list[_Use]:
         uses = [self._use("address", caller.address, self._config.per_address, now_s)]

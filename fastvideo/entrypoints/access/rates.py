@@ -36,23 +36,24 @@ class Rate:
 
 
 class Window:
-    """At most ``count`` in any ``seconds``."""
+    """At most ``count`` (which is ``most``) in any ``seconds``."""
 
     def __init__(self, count: int, seconds: float) -> None:
-        self._count = count
+        self.most = count
         self._seconds = seconds
         self._happened_s: deque[float] = deque()
 
-    def wait_s(self, now_s: float) -> float:
-        """How long until one more may happen; 0.0 is now."""
+    def wait_s(self, now_s: float, count: int = 1) -> float:
+        """How long until so many more, at most ``most``, may happen; 0.0 is now."""
         self._forget(now_s)
-        if len(self._happened_s) < self._count:
+        over = len(self._happened_s) + count - self.most
+        if over <= 0:
             return 0.0
-        return self._happened_s[0] + self._seconds - now_s
+        return self._happened_s[over - 1] + self._seconds - now_s
 
-    def note(self, now_s: float) -> None:
-        """One more happens."""
-        self._happened_s.append(now_s)
+    def note(self, now_s: float, count: int = 1) -> None:
+        """So many more happen."""
+        self._happened_s.extend([now_s] * count)
 
     def idle(self, now_s: float) -> bool:
         """Whether nothing happened for so long that it makes no difference any more."""

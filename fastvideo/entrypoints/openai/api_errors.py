@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -11,7 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.responses import JSONResponse
 
-from fastvideo.api.errors import ConfigValidationError, FastVideoError, ImageInvalid, StateInvalid
+from fastvideo.api.errors import ConfigValidationError, FastVideoError, ImageInvalid, QuotaExceeded, StateInvalid
 from fastvideo.entrypoints.access.caller import AccessRefused
 from fastvideo.entrypoints.openai.jobs import JobConflict, JobsDraining, JobsFull
 from fastvideo.entrypoints.streaming.error_messages import error_message
@@ -69,6 +70,10 @@ def as_api_error(error: FastVideoError) -> ApiError:
         case JobsFull():
             message = "As many jobs wait as this server takes; try again later."
             return ApiError(429, message, kind="rate_limit_error", code="queue_full", retry_after_s=_RETRY_AFTER_S)
+        case QuotaExceeded():
+            message = f"Too much at once: {error}."
+            wait_s = math.ceil(error.retry_after_s)
+            return ApiError(429, message, kind="rate_limit_error", code="rate_limited", retry_after_s=wait_s)
         case JobsDraining():
             return unavailable("The server is shutting down.", "draining")
         case JobConflict():
@@ -84,7 +89,7 @@ def as_api_error(error: FastVideoError) -> ApiError:
         case StateInvalid():
             return ApiError(400, told.message, param="state", code="state_invalid")
         case ConfigValidationError():
-            param = param_of(error.path)
+            param = param_of(error.path) or None
             return ApiError(400, told.message, param=param, code=told.reason or "invalid_value")
     return ApiError(500, told.message, kind="server_error", code=told.code)
 

@@ -72,13 +72,16 @@ class OpenAIDoor:
         return path if colon and len(scheme) > 1 else PurePath(path).name
 
     def caller(self, request: Request) -> Caller:
-        """Who asks. Raises AccessRefused for strangers, and for pages of other sites."""
-        return self._access.client(request)
+        """Who asks, which counts as a message of theirs. Raises AccessRefused for strangers, and for pages of other
+        sites; QuotaExceeded for a request too many."""
+        caller = self._access.client(request)
+        self.server.quotas.take_message(caller, self.server.clock())
+        return caller
 
     def lister(self, request: Request) -> Caller:
-        """Who asks for the list, as ``openai.listing`` lets them. Raises AccessRefused and ApiError."""
+        """Who asks for the list, as ``openai.listing`` lets them. Raises what :meth:`caller` does, and ApiError."""
         if self._access.required or self.config.listing == "everyone":
-            return self._access.client(request)
+            return self.caller(request)
         if self.config.listing == "nobody":
             raise ApiError(403, "Videos are not listed here (openai.listing).", code="unauthorized")
         return self._access.admin(request)
@@ -88,7 +91,7 @@ class OpenAIDoor:
         return caller.admin or not self._access.required or record.owner == caller.key
 
     def taken_by(self, request: Request) -> Caller:
-        """Who asks for a job. Raises AccessRefused, and ApiError when nothing can be asked for now."""
+        """Who asks for a job. Raises what :meth:`caller` does, and ApiError when nothing can be asked for now."""
         caller = self.caller(request)
         if self.server.draining or self.jobs.draining:
             raise unavailable("The server is shutting down.", "draining")
@@ -96,9 +99,15 @@ class OpenAIDoor:
             raise unavailable("The model could not be loaded.", "model_not_loaded")
         return caller
 
-    async def submit(self, record: JobRecord) -> Job:
-        """Queue a job; the files of one that is not taken are removed. Raises FastVideoError."""
+    async def submit(self, record: JobRecord, caller: Caller, segments: int) -> Job:
+        """Queue a job, all of whose segments count now; the files of one that is not taken are removed.
+
+        Raises FastVideoError.
+        """
         try:
+            # What is not taken does not count.
+            self.jobs.check_room()
+            self.server.quotas.take_segments(caller, segments, self.server.clock())
             job = await self.jobs.submit(record)
         except BaseException:
             await asyncio.to_thread(self.results.remove, record.id)

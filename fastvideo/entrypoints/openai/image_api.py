@@ -145,7 +145,7 @@ async def _made(
             body=digest,
         )
         await door.keep_image(record, images, "image")
-        job = await door.submit(record)
+        job = await door.submit(record, caller, asked.n)
     done = await door.wait(job, request)
     data = []
     for index, name in enumerate(done.outputs):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -38,6 +39,11 @@ class VideoPlan:
     frames: int
     segment_frames: int
     end_offset_frames: int
+
+    @property
+    def segments(self) -> int:
+        """How many segments are that long, without what each repeats of the one before."""
+        return max(1, math.ceil((self.frames - TOLERANCE_FRAMES) / self.segment_frames))
 
     def segment(
         self, index: int, frames_done: int, state: ContinuationState | None, image_path: str | None

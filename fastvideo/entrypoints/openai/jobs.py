@@ -134,12 +134,9 @@ class Jobs:
         Raises JobsFull, JobsDraining, JobConflict, StoreFull and StoreUnavailable; the files of a job that is not taken
         are its caller's to remove.
         """
-        if self.draining:
-            raise JobsDraining("the server is shutting down")
         if (known := await self.known(record.key, record.body)) is not None:
             return known
-        if len(self._waiting) + self._arriving >= self._config.max_queued:
-            raise JobsFull(f"{self._config.max_queued} jobs wait already; try again later")
+        self.check_room()
         job = self._jobs[record.id] = Job(record)
         if record.key is not None:
             await self._keys.upsert(record.key, {"job_id": record.id, "body": record.body})
@@ -155,6 +152,13 @@ class Jobs:
         self._waiting.append(job)
         self._more.set()
         return job
+
+    def check_room(self) -> None:
+        """Raise JobsFull or JobsDraining when no job is taken now."""
+        if self.draining:
+            raise JobsDraining("the server is shutting down")
+        if len(self._waiting) + self._arriving >= self._config.max_queued:
+            raise JobsFull(f"{self._config.max_queued} jobs wait already; try again later")
 
     async def known(self, key: str | None, body: str | None) -> Job | None:
         """The job that an idempotency key asked for before. Raises JobConflict when that was something else."""

@@ -27,7 +27,7 @@ _MEANINGS = {
     413: "The body is too large",
     415: "The body is of another kind",
     422: "What the request needs is missing",
-    429: "As many jobs wait as the server takes",
+    429: "As many jobs wait as the server takes, or this client's quota is used up",
     500: "It could not be made",
     503: "Not now, perhaps later",
 }

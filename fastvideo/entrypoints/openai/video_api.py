@@ -79,7 +79,7 @@ def video_routes(door: OpenAIDoor) -> APIRouter:
         "",
         summary="List videos",
         response_model=VideoListResponse,
-        responses=errors(400, 403),
+        responses=errors(400, 401, 403, 429),
     )
     async def listed(
         request: Request,
@@ -100,7 +100,7 @@ def video_routes(door: OpenAIDoor) -> APIRouter:
         return JSONResponse(_dumped(answer))
 
     @router.get(
-        "/{video_id}", summary="See a video's state", response_model=VideoResponse, responses=errors(401, 403, 404)
+        "/{video_id}", summary="See a video's state", response_model=VideoResponse, responses=errors(401, 403, 404, 429)
     )
     async def retrieve(request: Request, video_id: str) -> Response:
         return await _answer(door, _own(door, video_id, request), request)
@@ -109,7 +109,7 @@ def video_routes(door: OpenAIDoor) -> APIRouter:
         "/{video_id}",
         summary="Stop a video and remove its files",
         response_model=VideoResponse,
-        responses=errors(401, 403, 404, 503),
+        responses=errors(401, 403, 404, 429, 503),
     )
     async def delete(request: Request, video_id: str) -> Response:
         job = _own(door, video_id, request)
@@ -154,7 +154,10 @@ def video_routes(door: OpenAIDoor) -> APIRouter:
         summary="Follow a video's state",
         description="Server-sent events `video`, each with the video as it is then; the last one says how it ended.",
         response_class=Response,
-        responses={200: {"description": "Events", "content": {"text/event-stream": {}}}, **errors(401, 403, 404, 503)},
+        responses={
+            200: {"description": "Events", "content": {"text/event-stream": {}}},
+            **errors(401, 403, 404, 429, 503),
+        },
     )
     async def events(request: Request, video_id: str) -> Response:
         job = _own(door, video_id, request)
@@ -253,7 +256,7 @@ async def _asked_for(door: OpenAIDoor, request: Request, *, waits: bool) -> Job:
     except BaseException:
         await asyncio.to_thread(door.results.remove, record.id)
         raise
-    return await door.submit(record)
+    return await door.submit(record, caller, plan.segments)
 
 
 def _size(text: str | None) -> tuple[int | None, int | None]:

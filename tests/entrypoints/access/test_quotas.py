@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastvideo.api.access_config import Quota, QuotasConfig
-from fastvideo.api.errors import QuotaExceeded
+from fastvideo.api.errors import LimitExceeded, QuotaExceeded
 from fastvideo.entrypoints.access.caller import Caller
 from fastvideo.entrypoints.access.quotas import Quotas
 from fastvideo.entrypoints.access.rates import Rate, Window
@@ -127,3 +127,26 @@ def test_without_quotas_nothing_is_bounded_and_clients_that_have_gone_are_forgot
         allowance.take_segment(float(number))
         allowance.close()
     assert len(free._used) <= 1024
+
+
+@given(st.lists(st.tuples(st.floats(0.0, 4.0), st.integers(1, 5)), max_size=80))
+def test_several_at_once_are_granted_whole_or_not_at_all(asked: list[tuple[float, int]]) -> None:
+    held = quotas(Quota(segments_per_hour=5))
+    now_s, granted = 0.0, list[float]()
+    for gap, count in asked:
+        now_s += gap * 600.0
+        try:
+            held.take_segments(ANN, count, now_s)
+        except QuotaExceeded as error:
+            assert len([at for at in granted if at > now_s - 3600.0]) + count > 5
+            now_s += error.retry_after_s + 1e-6
+            held.take_segments(ANN, count, now_s)
+        granted += [now_s] * count
+        assert len([at for at in granted if at > now_s - 3600.0]) <= 5
+
+
+def test_more_at_once_than_an_hour_ever_grants_has_no_time_to_come_again() -> None:
+    held = quotas(per_address=Quota(segments_per_hour=5))
+    with pytest.raises(LimitExceeded, match="at most 5 segments an hour for this address, and this would take 6"):
+        held.take_segments(ANN, 6, 0.0)
+    held.take_segments(ANN, 5, 0.0)

@@ -25,6 +25,7 @@ from fastvideo.api.schema import (
     GeneratorConfig,
     GpuPoolConfig,
     OpenAIConfig,
+    QuotasConfig,
     SamplingConfig,
     ServeConfig,
     ServerConfig,
@@ -106,13 +107,18 @@ class SteppedGenerator:
 
 
 def make_config(
-    folder: Path, *, streaming: dict[str, Any] | None = None, auth: AuthConfig | None = None, **openai: Any
+    folder: Path,
+    *,
+    streaming: dict[str, Any] | None = None,
+    auth: AuthConfig | None = None,
+    quotas: QuotasConfig | None = None,
+    **openai: Any,
 ) -> ServeConfig:
     sampling = SamplingConfig(width=SIZE_PX, height=SIZE_PX, num_frames=FRAMES, fps=FPS, num_inference_steps=2)
     values: dict[str, Any] = {"warmup": WarmupConfig(enabled=False), "encoder": "libx264", **(streaming or {})}
     return ServeConfig(
         generator=GeneratorConfig(model_path="mock:"),
-        server=ServerConfig(output_dir=str(folder), auth=auth or AuthConfig()),
+        server=ServerConfig(output_dir=str(folder), auth=auth or AuthConfig(), quotas=quotas or QuotasConfig()),
         default_request=GenerationRequest(sampling=sampling),
         streaming=StreamingConfig(**values),
         openai=OpenAIConfig(**{"listing": "everyone", **openai}),
