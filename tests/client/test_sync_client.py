@@ -72,6 +72,15 @@ def test_one_thread_steers_what_another_reads(client: Client) -> None:
         assert reading.result(60) == ["a red ball"] * 24
 
 
+@pytest.fixture
+def heeding_interrupts() -> Iterator[None]:
+    """As a program on a terminal does: what runs in the background is started with SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeding_interrupts")
 def test_an_interrupt_stops_the_waiting_and_nothing_else(client: Client) -> None:
     with client.stream() as stream:
         main = threading.main_thread().ident
