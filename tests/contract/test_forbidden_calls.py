@@ -30,6 +30,7 @@ MAY_FETCH = {
     "entrypoints/streaming/prompt/providers/chat_client.py": {"httpx"},
     "entrypoints/streaming/router/health_checks.py": {"httpx"},
     "entrypoints/streaming/router/http_proxy.py": {"httpx"},
+    "entrypoints/streaming/router/open_doors.py": {"httpx"},
     "entrypoints/streaming/router/session_list.py": {"httpx"},
 }
 

@@ -323,7 +323,9 @@ def run_server(serve_config: ServeConfig, *, generator: SegmentGenerator | None 
         built = None
         try:
             with start_failures():
-                # What cannot be asked is found before a model is loaded, too.
+                # Keys that cannot be read, and what cannot be asked, are found before a model is loaded, too.
+                AccessControl(serve_config.server.auth)
+                StateSignatures.of(serve_config.server.snapshots)
                 prompts = build_gate(streaming)
                 if generator is None and not wants_processes(serve_config, usable_devices(serve_config)):
                     from fastvideo.entrypoints.model_path import build_generator

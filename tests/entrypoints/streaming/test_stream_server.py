@@ -253,6 +253,34 @@ def test_an_encoder_that_is_missing_is_told_before_a_model_is_loaded(
     assert "streaming.encoder: h264_absent cannot be opened" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "cannot be used"),
+        ("keys: [{name: ann}]", "keys[0].sha256"),
+        ("keys: [{name: ann, sha256: short}]", "keys[0].sha256"),
+        ("kys: []", "did you mean 'keys'?"),
+        ("keys: [", "cannot be used"),
+    ],
+    ids=["no file", "no hash", "a short hash", "unknown key", "no YAML"],
+)
+def test_a_keys_file_that_cannot_be_used_ends_the_start_before_a_model_is_loaded(
+    monkeypatch: Any, tmp_path: Path, capsys: Any, text: str | None, said: str
+) -> None:
+    loaded: list[Any] = []
+    monkeypatch.setattr("fastvideo.entrypoints.model_path.build_generator", lambda *args, **more: loaded.append(args))
+    keys, config = tmp_path / "keys.yaml", tmp_path / "serve.yaml"
+    config.write_text(IN_PROCESS)
+    if text is not None:
+        keys.write_text(text)
+    assert main(["serve", "--config", str(config), "--server.auth.keys_file", str(keys)]) == 3
+    output, errors = capsys.readouterr()
+    assert (output, loaded) == ("", [])
+    assert errors.startswith("fastvideo serve: server.auth.keys_file: ")
+    assert said in errors
+    assert errors.count("\n") == 1
+
+
 def test_a_port_that_is_taken_after_it_was_bound_is_told_as_well(taken: int) -> None:
     with bind("127.0.0.1", 0) as first, bind("127.0.0.1", first.getsockname()[1]) as second:
         first.listen()

@@ -15,8 +15,10 @@ from fastapi import FastAPI
 from uvicorn.server import HANDLED_SIGNALS
 
 from fastvideo.api.errors import ConfigValidationError
+from fastvideo.entrypoints.access.addresses import is_loopback
 from fastvideo.entrypoints.streaming.listening import bind, cannot_listen, greeting
 from fastvideo.entrypoints.streaming.router.config import RouterConfig
+from fastvideo.entrypoints.streaming.router.open_doors import watch_open_doors
 from fastvideo.entrypoints.streaming.router.relay_protocol import RelayProtocol
 from fastvideo.entrypoints.streaming.router.state import RouterState
 from fastvideo.entrypoints.streaming.router.tls import TlsFault, load_certificate, replica_context, serving_context
@@ -47,6 +49,7 @@ class RouterServer(uvicorn.Server):
         self._words = words
         self._reload = reload
         self._reloading: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self.should_exit = self._router.draining = True
@@ -58,9 +61,15 @@ class RouterServer(uvicorn.Server):
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._begin_reload, self._reload)
         print(self._words, flush=True)
         await super().startup(sockets)
+        if not is_loopback(self.config.host):
+            watch = watch_open_doors(self._router, self.config.host, self.config.port)
+            self._watching = asyncio.create_task(watch, name="open doors")
+            self._watching.add_done_callback(_note_end)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         # While uvicorn still answers: sessions are ended by us before it cuts their connections.
+        if self._watching is not None:
+            self._watching.cancel()
         await self._router.drain()
         await super().shutdown(sockets)
 
@@ -81,6 +90,11 @@ class RouterServer(uvicorn.Server):
             logger.error("the config was not taken over: %s", error)
             return
         logger.info("the config was read again: %d replicas", len(config.replicas))
+
+
+def _note_end(watching: asyncio.Task[None]) -> None:
+    if not watching.cancelled() and (error := watching.exception()) is not None:
+        logger.error("whether replicas ask for keys is not looked at any more", exc_info=error)
 
 
 def build_server(

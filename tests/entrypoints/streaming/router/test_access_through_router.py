@@ -27,7 +27,10 @@ from fastvideo.api.schema import (
 from fastvideo.entrypoints.access.api_keys import key_digest
 from fastvideo.entrypoints.access.stream_tokens import StreamTokens
 from fastvideo.entrypoints.streaming.mock_generator import MockGenerator
-from fastvideo.entrypoints.streaming.router.config import ReplicaEndpoint
+from fastvideo.entrypoints.streaming.router import process
+from fastvideo.entrypoints.streaming.router.config import ReplicaEndpoint, RouterConfig
+from fastvideo.entrypoints.streaming.router.main import build_router_app
+from fastvideo.entrypoints.streaming.router.open_doors import watch_open_doors
 from fastvideo.entrypoints.streaming.router.search import Handshake
 from fastvideo.entrypoints.streaming.server import build_app, build_server
 
@@ -115,6 +118,47 @@ async def test_a_page_whose_name_leads_to_the_router_is_refused_by_a_server_with
             assert answer.status_code == (200 if status == 101 else 403), name
         assert (await http.get("/readyz", headers={"host": "router"})).status_code == 200
         assert all(replica.is_healthy for replica in router.state.registry.all())
+
+
+async def test_a_router_that_others_can_reach_warns_of_each_server_that_asks_for_no_keys(parts, route) -> None:
+    said: list[str] = []
+    async with served(parts, AuthConfig()) as (unlocked, _), served(parts) as (locked, _):
+        endpoints = [
+            ReplicaEndpoint(f"http://127.0.0.1:{port}", name=name)
+            for port, name in ((locked, "locked"), (unlocked, "unlocked"))
+        ]
+        async with route(*endpoints) as router:
+            watching = asyncio.create_task(watch_open_doors(router.state, "0.0.0.0", 9000, said.append))
+            try:
+                await parts.until(lambda: said or watching.done())
+                assert not watching.done()
+            finally:
+                watching.cancel()
+    (words,) = said
+    assert "anybody who can reach 0.0.0.0, port 9000 may stream from replica unlocked: it asks for no keys" in words
+
+
+@pytest.mark.parametrize(("host", "warned"), [("0.0.0.0", True), ("127.0.0.1", False)])
+async def test_a_router_looks_for_open_servers_where_it_can_be_reached(
+    parts, host: str, warned: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[tuple[str, int]] = []
+
+    async def watch(router: Any, host: str, port: int) -> None:
+        said.append((host, port))
+
+    monkeypatch.setattr(process, "watch_open_doors", watch)
+    with socket.create_server((host, 0)) as listener:
+        bound = listener.getsockname()
+        app = build_router_app(
+            RouterConfig(replicas=[ReplicaEndpoint("http://127.0.0.1:9")], drain_timeout_seconds=0.1)
+        )
+        server = process.build_server(app, listener, log_level="warning")
+        task = asyncio.create_task(server.serve(sockets=[listener]))
+        await parts.until(lambda: server.started)
+        server.should_exit = True
+        await asyncio.wait_for(task, 20)
+        assert said == ([bound] if warned else [])
 
 
 def test_a_token_is_renewed_by_who_knows_the_secret_and_whatever_else_is_shown_stays_as_it_is() -> None:
