@@ -17,7 +17,7 @@ import numpy as np
 
 from fastvideo.api.cancellation import CancellationToken
 from fastvideo.api.compat import normalize_generation_request
-from fastvideo.api.errors import FastVideoError, GenerationFailed
+from fastvideo.api.errors import FastVideoError, GenerationCancelled, GenerationFailed
 from fastvideo.api.limits import RequestLimits, validate_request
 from fastvideo.api.overrides import Overrides, apply_overrides, normalize_overrides
 from fastvideo.api.parser import load_raw_config, parse_config
@@ -159,22 +159,29 @@ class VideoGenerator:
             yield from events
 
     def generate(
-        self, request: GenerationRequest | Mapping[str, Any], *, log_queue: Any = None
+        self,
+        request: GenerationRequest | Mapping[str, Any],
+        *,
+        log_queue: Any = None,
+        cancel: CancellationToken | None = None,
     ) -> GenerationResult | list[GenerationResult]:
         """One whole result, or a list for a list of prompts or a prompt file; videos are written if asked.
 
-        A prompt of a file that fails is logged and left out, unless all fail.
+        A prompt of a file that fails is logged and left out, unless all fail. ``cancel`` ends the work within one step
+        with GenerationCancelled.
         """
         with logging_to(log_queue):
             parsed = normalize_generation_request(request)
             singles = expand_prompts(parsed)
             if singles is None:
-                return self._generate_one(parsed)
+                return self._generate_one(parsed, cancel)
             results: list[GenerationResult] = []
             failure: FastVideoError | None = None
             for index, single in enumerate(singles):
                 try:
-                    results.append(self._generate_one(single, prompt_index=index))
+                    results.append(self._generate_one(single, cancel, prompt_index=index))
+                except GenerationCancelled:
+                    raise
                 except FastVideoError as error:
                     if parsed.inputs.prompt_path is None:
                         raise
@@ -287,9 +294,11 @@ class VideoGenerator:
             self._current = None
             self._turn.release()
 
-    def _generate_one(self, request: GenerationRequest, *, prompt_index: int | None = None) -> GenerationResult:
+    def _generate_one(
+        self, request: GenerationRequest, cancel: CancellationToken | None, *, prompt_index: int | None = None
+    ) -> GenerationResult:
         final = VideoFinalEvent()
-        for event in self._whole(request, None, prompt_index=prompt_index, encode=False):
+        for event in self._whole(request, cancel, prompt_index=prompt_index, encode=False):
             if isinstance(event, VideoFinalEvent):
                 final = event
         if final.result is None:

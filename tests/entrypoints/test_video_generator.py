@@ -210,6 +210,21 @@ def test_a_cancelled_stream_ends_and_the_next_one_runs(generator: VideoGenerator
     assert list(generator.stream(a_request(num_frames=9)))
 
 
+def test_a_whole_result_is_given_up_within_a_step_and_so_is_the_rest_of_a_prompt_file(
+    generator: VideoGenerator, tmp_path: Path
+) -> None:
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_text("one\ntwo\n")
+    request = a_request()
+    request.prompt, request.inputs = None, InputConfig(prompt_path=str(prompts))
+    for asked in (a_request(), request):
+        cancel = CancellationToken()
+        cancel.cancel()
+        with pytest.raises(GenerationCancelled):
+            generator.generate(asked, cancel=cancel)
+    assert one(generator.generate(a_request(num_frames=9), cancel=CancellationToken())).size == (64, 64, 9)
+
+
 def test_a_stream_that_is_dropped_gives_its_turn_back(generator: VideoGenerator) -> None:
     events = generator.stream(a_request())
     next(events)

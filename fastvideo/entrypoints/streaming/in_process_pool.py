@@ -17,7 +17,7 @@ from collections.abc import AsyncGenerator, Callable, Generator
 from typing import Any, TypeVar
 
 from fastvideo.api.cancellation import CancellationToken
-from fastvideo.api.errors import FastVideoError, GenerationCancelled, GenerationFailed
+from fastvideo.api.errors import FastVideoError, GenerationCancelled
 from fastvideo.api.schema import GenerationRequest, GpuPoolConfig
 from fastvideo.api.upcoming_text import UpcomingText
 from fastvideo.entrypoints.streaming.admission import Admission
@@ -35,7 +35,7 @@ from fastvideo.entrypoints.streaming.segment_events import SegmentDone, SegmentE
 from fastvideo.entrypoints.streaming.session_store import SessionStore
 from fastvideo.entrypoints.streaming.waiting_room import WaitingRoom
 from fastvideo.entrypoints.streaming.warmup import Warmup, WarmupReport, run_warmup
-from fastvideo.entrypoints.streaming.worker import BlockingGenerator, SegmentGenerator, preset_defaults, run_segment
+from fastvideo.entrypoints.streaming.worker import SegmentGenerator, generate_whole, preset_defaults, run_segment
 from fastvideo.entrypoints.streaming.worker_thread import Turn, WorkerThread
 
 logger = logging.getLogger(__name__)
@@ -151,13 +151,12 @@ class InProcessGpuPool(GpuPool):
             upcoming.tell(copy.deepcopy(request))
 
     async def run(self, session_id: str, request: GenerationRequest) -> Any:
-        def generate() -> Generator[Any, None, None]:
-            if isinstance(self._generator, BlockingGenerator):
-                yield self._generator.generate(request)
-            else:
-                raise GenerationFailed("the generator has only stream(), and no generate()")
+        cancel = CancellationToken()
 
-        async with contextlib.aclosing(self._turn(session_id, generate, CancellationToken())) as results:
+        def generate() -> Generator[Any, None, None]:
+            yield generate_whole(self._generator, request, cancel)
+
+        async with contextlib.aclosing(self._turn(session_id, generate, cancel)) as results:
             return await anext(results)
 
     async def _turn(

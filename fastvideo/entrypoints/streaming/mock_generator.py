@@ -79,12 +79,13 @@ class MockGenerator:
                 ) from None
         return cls(values.get("sleep_ms", 0.0), values.get("realtime_factor"), values.get("jitter", 0.0))
 
-    def generate(self, request: GenerationRequest) -> dict[str, Any]:
-        """One whole segment: frames uint8 [T, H, W, 3], audio float32 [2, n], its rate, and the state after it."""
+    def generate(self, request: GenerationRequest, *, cancel: CancellationToken | None = None) -> dict[str, Any]:
+        """One whole segment: frames uint8 [T, H, W, 3], audio float32 [2, n], its rate, and the state after it. Raises
+        what :meth:`stream` does."""
         blocks: list[npt.NDArray[np.uint8]] = []
         audio: Any = None
         final = VideoFinalEvent()
-        for event in self.stream(request):
+        for event in self.stream(request, cancel=cancel):
             if isinstance(event, VideoPartialEvent):
                 blocks.append(event.frames)
                 audio = event.audio if event.index == 0 else audio

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import itertools
 import logging
 import socket
@@ -43,7 +44,10 @@ _BATCH_FRAMES = 4
 
 @runtime_checkable
 class BlockingGenerator(Protocol):
-    """The least a pool can run: one call per segment, which returns a result object or a mapping."""
+    """The least a pool can run: one call per segment, which returns a result object or a mapping.
+
+    One whose ``generate`` also takes ``cancel``, a CancellationToken, is stopped within one step when nobody waits.
+    """
 
     def generate(self, request: GenerationRequest) -> Any:
         """Generate one segment and block until it is whole."""
@@ -175,7 +179,17 @@ def _events(
                 close()
     else:
         yield VideoProgressEvent(0, max(1, request.sampling.num_inference_steps))
-        yield from result_events(generator.generate(request))
+        yield from result_events(generate_whole(generator, request, cancel))
+
+
+def generate_whole(generator: SegmentGenerator, request: GenerationRequest, cancel: CancellationToken) -> Any:
+    """What the generator itself gives for a request. Raises GenerationFailed for one that only streams."""
+    if not isinstance(generator, BlockingGenerator):
+        raise GenerationFailed("the generator has only stream(), and no generate()")
+    generate: Callable[..., Any] = generator.generate
+    if "cancel" in inspect.signature(generate).parameters:
+        return generate(request, cancel=cancel)
+    return generate(request)
 
 
 def as_result(result: Any) -> GenerationResult:

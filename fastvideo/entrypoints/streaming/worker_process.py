@@ -39,7 +39,7 @@ from fastvideo.entrypoints.streaming.segment_events import (
     SegmentJob,
 )
 from fastvideo.entrypoints.streaming.warmup import Warmup, run_warmup
-from fastvideo.entrypoints.streaming.worker import BlockingGenerator, SegmentGenerator, as_result, run_segment
+from fastvideo.entrypoints.streaming.worker import SegmentGenerator, as_result, generate_whole, run_segment
 from fastvideo.entrypoints.streaming.worker_buffers import WireError
 from fastvideo.entrypoints.streaming.worker_faults import fault_of
 from fastvideo.entrypoints.streaming.worker_messages import (
@@ -264,7 +264,7 @@ class WorkerLoop:
                         job.let_through(_media_bytes(event))
                         self._send(JobEvent(job.id, event))
             else:
-                self._give_back(job, generate(generator, job.work))
+                self._give_back(job, generate_whole(generator, job.work, job.cancel))
         except _PoolGone:
             raise
         except BaseException as error:
@@ -331,13 +331,6 @@ class _Job:
         with self._changed:
             self._unread_bytes = 0 if size_bytes is None else max(0, self._unread_bytes - size_bytes)
             self._changed.notify()
-
-
-def generate(generator: SegmentGenerator, request: GenerationRequest) -> Any:
-    """What the generator itself gives for a request. Raises GenerationFailed for one that only streams."""
-    if not isinstance(generator, BlockingGenerator):
-        raise GenerationFailed("the generator has only stream(), and no generate()")
-    return generator.generate(request)
 
 
 def _media_bytes(event: SegmentEvent) -> int:

@@ -74,13 +74,9 @@ class SteppedGenerator:
             self.cancelled.append(request.prompt)
             raise
 
-    def generate(self, request: GenerationRequest) -> dict[str, Any]:
-        assert isinstance(request.prompt, str)
-        frames = [
-            event.frames
-            for event in self._made(request, request.prompt, CancellationToken())
-            if isinstance(event, VideoPartialEvent)
-        ]
+    def generate(self, request: GenerationRequest, *, cancel: CancellationToken | None = None) -> dict[str, Any]:
+        events = self.stream(request, cancel=cancel or CancellationToken())
+        frames = [event.frames for event in events if isinstance(event, VideoPartialEvent)]
         return {"frames": np.concatenate(frames)}
 
     def _made(self, request: GenerationRequest, prompt: str, cancel: CancellationToken) -> Iterator[VideoEvent]:

@@ -1,5 +1,6 @@
 """Images over HTTP."""
 
+import asyncio
 import base64
 import io
 
@@ -74,3 +75,18 @@ async def test_there_is_no_image_of_an_unknown_id_or_number(api) -> None:
         assert (await api.client.get(f"/v1/images/{path}")).status_code == 404
     assert (await api.client.get(f"/v1/images/{answer['id']}/content?index=x")).status_code == 400
     assert (await api.client.get("/v1/videos")).json()["data"][0]["id"] == video["id"]
+
+
+async def test_an_image_that_nobody_waits_for_any_more_is_given_up_within_one_step(api, until) -> None:
+    api.generator.hold()
+    asked = asyncio.create_task(api.client.post("/v1/images", json={"prompt": "stop me", "n": 3}))
+    await api.step()
+    (job,), _ = api.listed()
+    await api.door.jobs.delete(job)
+    assert (await asked).status_code == 404
+    api.generator.allow()
+    await until(lambda: api.generator.cancelled == ["stop me"])
+    assert len(api.generator.requests) == 1
+    assert api.files() == []
+    api.generator.free()
+    assert (await api.client.post("/v1/images", json={"prompt": "the next"})).status_code == 200

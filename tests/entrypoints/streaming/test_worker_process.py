@@ -248,6 +248,24 @@ def test_a_result_comes_back_with_its_frames_in_pieces(worker_of, fakes) -> None
     assert ended.busy_s > 0
 
 
+def test_a_whole_result_is_given_up_where_its_generator_takes_a_token(worker_of, fakes) -> None:
+    told = []
+
+    class Whole:
+        def generate(self, request, *, cancel):
+            told.append(cancel)
+            assert fakes.wait_for(lambda: cancel.cancelled)
+            cancel.raise_if_cancelled()
+
+    pool = worker_of(Whole())
+    pool.boot()
+    pool.say(RunRequest(5, fakes.request()))
+    assert fakes.wait_for(lambda: told)
+    pool.say(Cancel(5))
+    _, ended = pool.hears_until(JobEnded)
+    assert ended.fault.kind == "GenerationCancelled"
+
+
 def test_media_that_nobody_reads_is_not_sent_beyond_the_window(worker_of, fakes) -> None:
     pool = worker_of(fakes.StepGenerator(noise=True), window_bytes=20_000, stall_s=0.2)
     pool.boot()
