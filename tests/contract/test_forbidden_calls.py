@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,6 +34,9 @@ MAY_FETCH = {
     "entrypoints/streaming/router/open_doors.py": {"httpx"},
     "entrypoints/streaming/router/session_list.py": {"httpx"},
 }
+
+# What somebody shows to be let in, and what it is compared with.
+SECRET_NAMES = ("secret", "token", "digest", "hexdigest", "signature", "fingerprint", "password", "api_key", "sha256")
 
 
 def trees(folder: Path = PACKAGE) -> Iterator[tuple[str, ast.Module]]:
@@ -112,6 +116,27 @@ def exception_text_for_clients(tree: ast.AST) -> Iterator[str]:
                 yield f"{maker} in line {call.lineno} has the text of {caught}"
 
 
+def leaking_comparisons(tree: ast.AST) -> Iterator[str]:
+    """Where what a client shows may be compared character by character, which tells by its time how much was right."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Compare):
+            continue
+        operands = [node.left, *node.comparators]
+        for operator, pair in zip(node.ops, itertools.pairwise(operands), strict=True):
+            if not isinstance(operator, ast.Eq | ast.NotEq) or any(isinstance(part, ast.Constant) for part in pair):
+                continue
+            if any(_last_name(part).lower().lstrip("_").endswith(SECRET_NAMES) for part in pair):
+                yield f"{ast.unparse(node)} in line {node.lineno}"
+
+
+def _last_name(node: ast.expr) -> str:
+    if isinstance(node, ast.Call):
+        return _last_name(node.func)
+    if isinstance(node, ast.Subscript):
+        return _last_name(node.value)
+    return node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
+
+
 def _is_text_of(node: ast.AST, name: str) -> bool:
     if isinstance(node, ast.FormattedValue):
         return isinstance(node.value, ast.Name) and node.value.id == name
@@ -175,3 +200,33 @@ def test_each_way_to_fetch_would_be_found(source: str) -> None:
 def test_each_way_to_send_the_text_of_an_exception_would_be_found(words: str) -> None:
     source = f"try:\n    pass\nexcept OSError as error:\n    send(ErrorMessage(message={words}))"
     assert list(exception_text_for_clients(ast.parse(source)))
+
+
+def test_what_lets_somebody_in_is_compared_in_constant_time() -> None:
+    # Of servers among themselves, and never from a client: whose a session is, and whether a file is whole.
+    own = {
+        "entrypoints/streaming/file_sessions.py: record.token == lease.token",
+        "entrypoints/streaming/session_store.py: record.token == lease.token",
+        "entrypoints/streaming/store_record.py: _digest(body) != digest",
+    }
+    found = {
+        f"{path}: {what.rpartition(' in line ')[0]}"
+        for path, tree in trees(ENTRYPOINTS)
+        for what in leaking_comparisons(tree)
+    }
+    assert found == own
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "token == kept",
+        "a != key.digest",
+        "digest(token) == kept",
+        "x == _signature(body)",
+        "digest[:16] != said",
+        "1 < a == secret",
+    ],
+)
+def test_each_comparison_that_tells_by_its_time_would_be_found(source: str) -> None:
+    assert list(leaking_comparisons(ast.parse(source)))

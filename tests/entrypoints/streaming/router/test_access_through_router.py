@@ -97,6 +97,74 @@ async def test_strangers_are_refused_before_they_are_accepted_and_keys_and_token
             await hears(page, "ltx2_stream_start")
 
 
+def token(secret: bytes = b"s" * 40, key: str = KEY, name: str = "viewer", age_s: float = 0.0) -> str:
+    return StreamTokens(secret, 60.0).issue(name, key_digest(key), time.time() - age_s)
+
+
+CASES: list[Any] = [
+    # The name of the case; what is shown, made when it is shown; its page's origin; the answer.
+    ("a key", lambda: KEY, None, 101),
+    ("a token of a page of the same host", token, "http://{host}", 101),
+    ("a foreign origin", lambda: KEY, "https://evil.example", 403),
+    ("a foreign origin with a token", token, "https://evil.example", 403),
+    ("a foreign origin with nothing", None, "https://evil.example", 403),
+    ("a null origin", lambda: KEY, "null", 403),
+    ("an empty origin", lambda: KEY, "", 403),
+    ("another port", lambda: KEY, "http://127.0.0.1:1", 403),
+    ("a name that begins alike", lambda: KEY, "http://{host}.evil.example", 403),
+    ("a user that looks like the host", lambda: KEY, "http://{host}@evil.example", 403),
+    ("a path that looks like the host", lambda: KEY, "http://evil.example/{host}", 403),
+    ("two origins", lambda: KEY, "http://{host}, http://evil.example", 403),
+    ("no key", None, None, 401),
+    ("an empty key", lambda: "", None, 401),
+    ("a wrong key", lambda: "fv_wrong", None, 401),
+    ("a part of a key", lambda: KEY[:-1], None, 401),
+    ("the hash of a key", lambda: key_digest(KEY), None, 401),
+    ("an expired token", lambda: token(age_s=62.0), None, 401),
+    ("a token of another secret", lambda: token(secret=b"t" * 40), None, 401),
+    ("a token of a key that was replaced", lambda: token(key="fv_before"), None, 401),
+    ("a token of a key that was removed", lambda: token(name="gone", key="fv_gone"), None, 401),
+    ("a token that was changed", lambda: token().replace("fvt1.e", "fvt1.f"), None, 401),
+    (
+        "a token with another's signature",
+        lambda: f"{token().rpartition('.')[0]}.{token().rpartition('.')[2]}",
+        None,
+        401,
+    ),
+    ("a token without its signature", lambda: token().rpartition(".")[0] + ".", None, 401),
+]
+
+
+async def answers(url: str, shown: str | None, origin: str | None) -> set[int]:
+    """The status of a handshake that shows this in each way that there is: 101 when it is accepted."""
+    found = set()
+    ways: list[dict[str, Any]] = [{"additional_headers": {"Authorization": f"Bearer {shown}"}}]
+    if shown is None:
+        ways = [{}]
+    elif shown.startswith("fvt1."):
+        ways.append({"subprotocols": ["fastvideo.v1", f"fastvideo.token.{shown}"]})
+    for way in ways:
+        try:
+            async with websockets.connect(url, origin=origin, proxy=None, compression=None, **way):
+                found.add(101)
+        except websockets.InvalidStatus as refused:
+            found.add(refused.response.status_code)
+    return found
+
+
+async def test_who_may_not_come_in_hears_so_before_anything_is_accepted_from_the_server_and_the_router(
+    parts, route
+) -> None:
+    async with served(parts) as (port, app), route(ReplicaEndpoint(f"http://127.0.0.1:{port}")) as router:
+        got: dict[tuple[str, str], set[int]] = {}
+        for name, make, origin, _ in CASES:
+            for door, host in (("server", f"127.0.0.1:{port}"), ("router", router.url.removeprefix("http://"))):
+                page = origin.format(host=host) if origin is not None else None
+                got[name, door] = await answers(f"ws://{host}/v1/stream", make() if make else None, page)
+        assert got == {(name, door): {status} for name, *_, status in CASES for door in ("server", "router")}
+        assert app.state.server_state.runners == {}
+
+
 async def test_a_page_whose_name_leads_to_the_router_is_refused_by_a_server_without_keys(parts, route) -> None:
     async with (
         served(parts, AuthConfig(allowed_hosts=["video.example"])) as (port, _),

@@ -8,16 +8,23 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from fastvideo.client import StreamClient
+from fastvideo.api.access_config import ApiKeyConfig
+from fastvideo.client import StreamClient, StreamError
+from fastvideo.client.stream_protocol import MediaFragment
+from fastvideo.entrypoints.access.api_keys import key_digest, new_key
+from fastvideo.entrypoints.access.key_file import append_key
 from fastvideo.entrypoints.cli.main import main
-from fastvideo.entrypoints.streaming.protocol import SessionInitV2
+from fastvideo.entrypoints.streaming.protocol import Ltx2SegmentComplete, SessionInitV2
 
+MOCK_CONFIG = Path(__file__).parents[4] / "configs" / "serve_mock.yaml"
 MOCK = ("fastvideo.entrypoints.streaming.mock_server", "--port", "0")
 ROUTER = ("fastvideo.entrypoints.cli.main", "router-serve", "--config")
 
@@ -116,6 +123,60 @@ async def test_sessions_pages_drain_and_death_through_a_router_process(tmp_path)
                         pass
                 assert (two.close_code, two.close_reason) == (1001, "shutting_down")
             assert await asyncio.wait_for(router.wait(), 20) == 0
+
+
+async def test_a_session_of_a_token_that_has_expired_goes_on_when_its_server_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ROUTED_SECRET", "s" * 40)
+    key, store, keys = new_key(), f"file:{tmp_path / 'store'}", tmp_path / "keys.yaml"
+    append_key(keys, ApiKeyConfig("viewer", key_digest(key)), admin=False)
+    auth = ("--server.auth.keys_file", str(keys), "--server.auth.token_secret_env", "ROUTED_SECRET")
+    pace = ("--generator.model_path", "mock:?sleep_ms=500", "--server.auth.token_seconds", "0.2", "--server.port", "0")
+    small = ("width", "height", "num_frames", "num_inference_steps")
+    sizes = [
+        text
+        for name, value in zip(small, ["64", "64", "17", "2"], strict=True)
+        for text in (f"--default_request.sampling.{name}", value)
+    ]
+    stores = ("--streaming.stores.sessions", store, "--streaming.stores.blobs", store)
+    serve = ("fastvideo.entrypoints.cli.main", "serve", "--config", str(MOCK_CONFIG), *auth, *pace, *sizes, *stores)
+    config = tmp_path / "router.yaml"
+    async with program(*serve) as (first, a), program(*serve) as (second, b):
+        config.write_text(router_file(a, b) + "  token_secret_env: ROUTED_SECRET\n")
+        async with program(*ROUTER, str(config)) as (_, url):
+            await until_rows(url, lambda found: all(row["status"] == "healthy" and row["ready"] for row in found))
+            async with httpx.AsyncClient(base_url=url, trust_env=False) as http:
+                answer = await http.post("/v1/stream/tokens", headers={"Authorization": f"Bearer {key}"})
+            token = answer.json()["token"]
+            # Its time in whole seconds.
+            over_s = time.time() + answer.json()["expires_in"] + 1.0
+            stream = url.replace("http", "ws") + "/v1/stream"
+            async with await StreamClient.connect(stream, SessionInitV2(), api_key=token, resume=False) as client:
+                await client.started()
+                busy = [row["sessions"] for row in await rows(url)].index(1)
+                complete: list[int] = []
+                killed_after: int | None = None
+                await client.prompt("a red circle")
+                async with asyncio.timeout(60):
+                    async for event in client:
+                        if isinstance(event, MediaFragment) and killed_after is None and time.time() > over_s:
+                            killed_after = len(complete)
+                            (first, second)[busy].kill()
+                        if isinstance(event, Ltx2SegmentComplete):
+                            complete.append(event.segment_idx)
+                            if killed_after is not None and len(complete) >= killed_after + 2:
+                                break
+                            await client.prompt("a blue square")
+                assert client.close_code is None, (client.close_code, client.close_reason)
+                assert killed_after is not None
+                assert complete == list(range(len(complete)))
+                assert client.resumed == 0
+                found = await rows(url)
+                assert [row["sessions"] for row in found] == [0, 1][:: 1 if busy == 0 else -1]
+            # The token itself opens nothing any more.
+            with pytest.raises(StreamError):
+                await StreamClient.connect(stream, SessionInitV2(), api_key=token, resume=False)
 
 
 def test_the_command_line_explains_itself(capsys):
