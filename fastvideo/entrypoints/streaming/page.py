@@ -17,12 +17,18 @@ _HOST = re.compile(r"[A-Za-z0-9.\-:\[\]]{1,255}")
 
 
 def mount_page(app: FastAPI, folder: Path) -> None:
-    """Serve ``index.html`` at ``/``, and the page's folders beside it."""
+    """Serve ``index.html`` at ``/``, ``admin.html`` at ``/admin``, and the pages' folders beside them. Neither holds
+    anything that is not for everybody: what they show they ask for."""
 
     async def index() -> FileResponse:
         return FileResponse(folder / "index.html", media_type="text/html; charset=utf-8")
 
     app.add_api_route("/", index, methods=["GET", "HEAD"], include_in_schema=False)
+
+    async def admin() -> FileResponse:
+        return FileResponse(folder / "admin.html", media_type="text/html; charset=utf-8")
+
+    app.add_api_route("/admin", admin, methods=["GET", "HEAD"], include_in_schema=False)
     for name in _FOLDERS:
         app.mount(f"/{name}", StaticFiles(directory=folder / name, check_dir=False), name=name)
 

@@ -41,6 +41,7 @@ from fastvideo.entrypoints.streaming.session_links import SessionLinks, guard
 from fastvideo.entrypoints.streaming.session_place import SessionPlace
 from fastvideo.entrypoints.streaming.session_post import SessionPost
 from fastvideo.entrypoints.streaming.session_record import Returned
+from fastvideo.entrypoints.streaming.session_standing import SessionStanding, coarse_address
 from fastvideo.media.encoder import flush_stream
 from fastvideo.media.timeline import MediaCursor
 
@@ -103,6 +104,22 @@ class SessionRunner:
     def owner(self) -> str | None:
         """The name of the API key that the session was opened with."""
         return self.caller.key
+
+    @property
+    def standing(self) -> SessionStanding:
+        now_s, opened, segment = self._clock(), self._opened, self._segment
+        return SessionStanding(
+            id=self._session.id,
+            state=self._session.state.value,
+            connected=self._links.connected.is_set(),
+            generating=segment is not None and segment.generating,
+            segment_idx=self._session.segment_idx,
+            lead_ms=None if opened is None else round(opened.opening.director.viewer.ahead_ms(now_s), 1),
+            age_s=round(now_s - self._session.created_at, 1),
+            queue_position=self._place.queue_position,
+            address=coarse_address(self.caller.address),
+            owner=self.owner,
+        )
 
     # --- life
 

@@ -31,6 +31,7 @@ from fastvideo.entrypoints.streaming.drain_route import drain_route
 from fastvideo.entrypoints.streaming.gpu_pool import GpuPool, InProcessGpuPool
 from fastvideo.entrypoints.streaming.health import build_health_router, get_pool_status
 from fastvideo.entrypoints.streaming.opening import limits_on_the_wire
+from fastvideo.entrypoints.streaming.overview_route import overview_route
 from fastvideo.entrypoints.streaming.page import PageHeaders, mount_page
 from fastvideo.entrypoints.streaming.pool_choice import usable_devices, wants_processes, worker_pool
 from fastvideo.entrypoints.streaming.prompt.admin import build_prompt_admin
@@ -181,6 +182,7 @@ def build_app(
     _add_health(app, server, live=live)
     app.include_router(build_health_router(server.pool, draining=lambda: server.draining, with_health=False))
     app.include_router(drain_route(server))
+    app.include_router(overview_route(server))
     if live:
         _add_routes(app, server)
         app.include_router(token_route())

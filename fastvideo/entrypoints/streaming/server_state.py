@@ -23,6 +23,7 @@ from fastvideo.entrypoints.streaming.protocol import SessionResume
 from fastvideo.entrypoints.streaming.recordings.recordings import Recordings
 from fastvideo.entrypoints.streaming.session import SessionManager
 from fastvideo.entrypoints.streaming.session_logger import SessionLogger
+from fastvideo.entrypoints.streaming.session_standing import SessionStanding
 from fastvideo.entrypoints.streaming.session_store import (
     BlobStore,
     InMemoryBlobStore,
@@ -42,6 +43,11 @@ class RunningSession(Protocol):
 
     @property
     def owner(self) -> str | None: ...
+
+    @property
+    def standing(self) -> SessionStanding:
+        """How the session stands now."""
+        ...
 
     def drain(self) -> None:
         """End because the server goes away: after the segment that is running, or at once when none is."""

@@ -36,6 +36,11 @@ class SessionPlace:
         self.told = asyncio.Event()
         self.binding = False
 
+    @property
+    def queue_position(self) -> int | None:
+        """The place in the queue, None unless a worker is waited for."""
+        return self._place.position if self.binding and self._place != ADMITTED else None
+
     async def bind(self) -> None:
         """Get a worker, or wait for one; a session that yielded its place while idle comes here again.
 
