@@ -13,6 +13,8 @@ from dataclasses import dataclass
 HEADER_BYTES = 8
 LARGE_HEADER_BYTES = 16
 FULL_HEADER_BYTES = 4
+# In one message or one box: a segment of a minute has 480, and each takes far more memory than its 8 bytes.
+MAX_BOXES = 4096
 _MAX_U32 = 0xFFFF_FFFF
 
 Buffer = bytes | bytearray | memoryview
@@ -78,8 +80,11 @@ def parse_boxes(data: Buffer) -> list[Box]:
 
 
 def _walk(view: memoryview, base: int) -> Iterator[Box]:
-    at = 0
+    at = count = 0
     while at < len(view):
+        count += 1
+        if count > MAX_BOXES:
+            raise BoxError(f"more than {MAX_BOXES} boxes in a row at offset {base}")
         left = len(view) - at
         if left < HEADER_BYTES:
             raise BoxError(f"{left} stray bytes at offset {base + at}, expected a box header of {HEADER_BYTES}")

@@ -28,6 +28,9 @@ _BASE_OFFSET, _DESCRIPTION, _DEFAULT_DURATION, _DEFAULT_SIZE, _DEFAULT_FLAGS = 0
 _BASE_IS_MOOF = 0x020000
 _DATA_OFFSET, _FIRST_FLAGS, _DURATIONS, _SIZES, _FLAGS, _COMPOSITION = 0x001, 0x004, 0x100, 0x200, 0x400, 0x800
 
+# Of one track in one fragment, which covers a quarter of a second.
+MAX_SAMPLES = 4096
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -221,6 +224,9 @@ def _read_run(traf: Box) -> _Run:
     columns = [field for field in (_DURATIONS, _SIZES, _FLAGS, _COMPOSITION) if flags & field]
     if not columns and not defaults.get(_DEFAULT_SIZE):
         raise BoxError(f"box 'trun': {count} samples without sizes")
+    # With defaults for everything, a run of any length takes no bytes.
+    if count > MAX_SAMPLES:
+        raise BoxError(f"box 'trun': {count} samples, expected at most {MAX_SAMPLES}")
     if len(run.payload) != at + 4 * len(columns) * count:
         raise BoxError(
             f"box 'trun': {len(run.payload)} payload bytes do not hold {count} samples of {len(columns)} fields"

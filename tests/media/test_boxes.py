@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from fastvideo.media.boxes import Box, BoxError, box, box_header, full_box, only, parse_boxes
+from fastvideo.media.boxes import MAX_BOXES, Box, BoxError, box, box_header, full_box, only, parse_boxes
 
 KINDS = st.binary(min_size=4, max_size=4)
 
@@ -86,3 +86,9 @@ def test_a_child_that_is_missing_or_doubled_is_named() -> None:
 def test_a_kind_of_another_length_is_refused() -> None:
     with pytest.raises(BoxError, match="4 bytes"):
         box(b"moo", b"")
+
+
+def test_more_boxes_in_a_row_than_a_message_has_are_refused() -> None:
+    assert len(parse_boxes(box(b"free") * MAX_BOXES)) == MAX_BOXES
+    with pytest.raises(BoxError, match=f"more than {MAX_BOXES} boxes"):
+        parse_boxes(box(b"free") * (MAX_BOXES + 1))

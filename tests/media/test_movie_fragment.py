@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import struct
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -123,3 +125,14 @@ def test_a_sample_outside_its_data_is_refused() -> None:
     short = TWO_TRACKS[: moof.end] + box(b"mdat", bytes(mdat.payload[:-1]))
     with pytest.raises(BoxError, match="lies outside its 'mdat'"):
         read_fragments(short)
+
+
+def test_a_run_of_defaults_alone_is_no_longer_than_a_fragment_can_be() -> None:
+    """A hundred bytes that say four billion samples: found by ``benchmarks/fuzz.py``."""
+    for count, words in ((2**32 - 1, "4294967295 samples, expected at most 4096"), (4096, "lies outside its 'mdat'")):
+        header = full_box(b"tfhd", 0, 0x02_0038, struct.pack(">IIII", 1, 512, 1, 0))
+        run = full_box(b"trun", 0, 1, struct.pack(">Ii", count, 0))
+        traf = box(b"traf", header, full_box(b"tfdt", 0, 0, struct.pack(">I", 0)), run)
+        data = box(b"moof", full_box(b"mfhd", 0, 0, struct.pack(">I", 1)), traf) + box(b"mdat", b"x")
+        with pytest.raises(BoxError, match=words):
+            read_fragments(data)

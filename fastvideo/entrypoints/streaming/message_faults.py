@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pydantic import ValidationError
 
-from fastvideo.entrypoints.streaming.protocol import ErrorReason
+from fastvideo.entrypoints.streaming.protocol import MAX_JSON_MARKS, TOO_MANY_VALUES, ErrorReason
 
 MAX_NAME_CHARS = 40
 MAX_PATH_PARTS = 6
@@ -22,6 +22,8 @@ def explain_invalid(error: ValidationError) -> str:
     kind, context = first["type"], first.get("ctx", {})
     if kind == "json_invalid":
         return 'The message is not valid JSON; expected an object like {"type": "ping", "id": 1}.'
+    if kind == TOO_MANY_VALUES:
+        return f"Expected a message with at most {MAX_JSON_MARKS} values in lists and objects; send less at once."
     if kind == "union_tag_not_found":
         return 'Expected a JSON object with a "type"; it has none.'
     if kind == "union_tag_invalid":

@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import InitErrorDetails, from_json
+from pydantic_core import InitErrorDetails, PydanticCustomError, from_json
 
 from fastvideo.entrypoints.streaming.client_messages import (
     MAX_EXTRA_BYTES,
@@ -136,6 +136,10 @@ __all__ = [
     "server_adapter",
 ]
 
+# Commas and opening brackets of one message, also those in its texts.
+MAX_JSON_MARKS = 100_000
+TOO_MANY_VALUES = "too_many_values"
+
 
 @cache
 def client_adapter() -> TypeAdapter[ClientMessage]:
@@ -155,7 +159,8 @@ def parse_client_message(raw: dict[str, Any]) -> ClientMessage:
 
 
 def parse_client_text(text: str | bytes) -> ClientMessage:
-    """Reads one text frame. Text that is no JSON raises `pydantic.ValidationError` too (type `json_invalid`)."""
+    """Reads one text frame. Text that is no JSON, or has too many values, raises `pydantic.ValidationError` too
+    (types `json_invalid`, `too_many_values`)."""
     return client_adapter().validate_python(_json_value(text, "ClientMessage"))
 
 
@@ -175,6 +180,11 @@ def encode_client_message(message: ClientMessage) -> str:
 
 
 def _json_value(text: str | bytes, title: str) -> Any:
+    # A value takes two bytes of text and a hundred of memory.
+    marks = sum(text.count(mark.encode()) if isinstance(text, bytes) else text.count(mark) for mark in ",[{")
+    if marks > MAX_JSON_MARKS:
+        detail = InitErrorDetails(type=PydanticCustomError(TOO_MANY_VALUES, "too many values"), input=None)
+        raise ValidationError.from_exception_data(title, [detail])
     try:
         return from_json(text, allow_inf_nan=False)
     except ValueError as error:

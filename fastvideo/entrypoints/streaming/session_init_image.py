@@ -54,8 +54,8 @@ def _decode_base64(text: Any) -> bytes:
     if len(text) > base64_chars(limit_bytes):
         raise ImageInvalid(f"initial_image.data is over the limit of {limit_bytes} bytes")
     try:
-        data = binascii.a2b_base64(text.encode("ascii"), strict_mode=True)
-    except (UnicodeEncodeError, binascii.Error):
+        data = binascii.a2b_base64(text, strict_mode=True)
+    except ValueError:
         raise ImageInvalid("initial_image.data is not valid base64") from None
     if not data:
         raise ImageInvalid("initial_image.data is empty")

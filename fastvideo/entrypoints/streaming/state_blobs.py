@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
+
+from pydantic_core import to_json
 
 from fastvideo.api.continuation_kinds import check_continuation_state
 from fastvideo.api.errors import StateInvalid
@@ -18,7 +19,7 @@ from fastvideo.pipelines.basic.ltx2.continuation import (
     FRAMES_MIME,
     LTX2_CONTINUATION_KIND,
     TENSOR_MIME,
-    LTX2ContinuationState,
+    check_ltx2_state,
 )
 from fastvideo.pipelines.basic.ltx2.continuation_blobs import (
     MAX_AUDIO_BYTES,
@@ -49,12 +50,12 @@ def check_client_state(
     if signatures is not None:
         signatures.check(kind, payload, signature)
     state = check_continuation_state(ContinuationState(kind=kind, payload=payload))
+    if len(to_json(payload)) > MAX_STATE_JSON_BYTES:
+        raise StateInvalid(f"continuation_state: expected at most {MAX_STATE_JSON_BYTES} bytes of JSON")
     if state.kind == LTX2_CONTINUATION_KIND:
         if blob_ids(state):
             raise StateInvalid("continuation_state: expected its frames and sound inline, got the id of a stored blob")
-        LTX2ContinuationState.from_continuation_state(state)
-    if len(json.dumps(payload)) > MAX_STATE_JSON_BYTES:
-        raise StateInvalid(f"continuation_state: expected at most {MAX_STATE_JSON_BYTES} bytes of JSON")
+        check_ltx2_state(state)
     return state
 
 

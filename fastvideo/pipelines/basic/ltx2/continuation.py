@@ -16,6 +16,7 @@ from fastvideo.pipelines.basic.ltx2.continuation_blobs import (
     MAX_AUDIO_BYTES,
     MAX_ENCODED_FRAMES_BYTES,
     check_frame_count,
+    check_pngs,
     decode_pngs,
     decode_tensor,
     encode_pngs,
@@ -206,7 +207,21 @@ def _metadata(value: Any) -> dict[str, Any]:
     return dict(value)
 
 
+def check_ltx2_state(state: ContinuationState) -> None:
+    """Raise StateInvalid unless ``from_continuation_state`` can read this. Decodes one frame at a time."""
+    rest = dict(state.payload)
+    _, files = _video_files(rest.pop("video", None), None)
+    LTX2ContinuationState.from_continuation_state(ContinuationState(kind=state.kind, payload=rest))
+    if files is not None:
+        check_pngs(files)
+
+
 def _video(part: Any, store: BlobStore | None) -> tuple[str | None, list[np.ndarray[Any, np.dtype[np.uint8]]] | None]:
+    blob_id, files = _video_files(part, store)
+    return blob_id, None if files is None else decode_pngs(files)
+
+
+def _video_files(part: Any, store: BlobStore | None) -> tuple[str | None, list[bytes] | None]:
     if part is None:
         return None, None
     if "blob_id" in _part(part, "video", {"frames_b64", "blob_id", "frame_count"}):
@@ -217,7 +232,7 @@ def _video(part: Any, store: BlobStore | None) -> tuple[str | None, list[np.ndar
         count = part.get("frame_count", len(files))
         if count != len(files):
             raise StateInvalid(f"video.frame_count: the blob holds {len(files)} frames, got {str(count)[:20]!r}")
-        return None, decode_pngs(files)
+        return None, files
     texts = part.get("frames_b64")
     if not isinstance(texts, list):
         raise StateInvalid("video: expected frames_b64 (a list) or blob_id")
@@ -227,7 +242,7 @@ def _video(part: Any, store: BlobStore | None) -> tuple[str | None, list[np.ndar
     for index, text in enumerate(texts):
         files.append(from_base64(text, f"video.frames_b64[{index}]", left_bytes))
         left_bytes -= len(files[-1])
-    return None, decode_pngs(files)
+    return None, files
 
 
 def _audio(part: Any, store: BlobStore | None) -> tuple[str | None, torch.Tensor | None]:

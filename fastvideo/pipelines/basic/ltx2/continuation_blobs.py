@@ -14,13 +14,15 @@ import os
 import struct
 import zlib
 from base64 import b64decode, b64encode
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastvideo.api.errors import StateInvalid
+from fastvideo.api.image_layout import LayoutError, check_png
 
 if TYPE_CHECKING:
     import torch
@@ -30,6 +32,7 @@ Frame = np.ndarray[Any, np.dtype[np.uint8]]
 
 MAX_FRAMES = 65
 MAX_FRAME_SIDE_PX = 4096
+MAX_FRAME_PIXELS = 9_000_000
 MAX_DECODED_FRAMES_BYTES = 256 << 20
 MAX_ENCODED_FRAMES_BYTES = 256 << 20
 MAX_AUDIO_BYTES = 16 << 20
@@ -78,25 +81,26 @@ def _threads_for(items: Sequence[object]) -> int:
 
 def decode_pngs(files: Sequence[bytes]) -> list[Frame]:
     """Frames, uint8 [H, W, 3], all of one size. Raises StateInvalid for anything else, before decoding a pixel."""
-    from PIL import Image, UnidentifiedImageError
-
-    if not files:
-        raise StateInvalid("a continuation state's video needs at least one frame")
-    check_frame_count(len(files))
-    _check_total(sum(len(file) for file in files), MAX_ENCODED_FRAMES_BYTES, "encoded frames")
-    images: list[Image.Image] = []
-    try:
-        for index, file in enumerate(files):
-            _check_png_header(file, index)
-            image = Image.open(io.BytesIO(file), formats=("PNG",))
-            if image.mode != "RGB":
-                raise StateInvalid(f"continuation frame {index} must be an 8-bit RGB PNG, got mode {image.mode}")
-            if images and image.size != images[0].size:
-                raise StateInvalid(f"continuation frame {index} differs in size from frame 0")
-            images.append(image)
-        _check_total(len(images) * images[0].width * images[0].height * 3, MAX_DECODED_FRAMES_BYTES, "decoded frames")
+    with _readable():
+        images = _opened(files)
         with ThreadPoolExecutor(_threads_for(images)) as threads:
             return list(threads.map(_pixels, images))
+
+
+def check_pngs(files: Sequence[bytes]) -> None:
+    """Raise StateInvalid unless :func:`decode_pngs` can decode these. Has one frame in memory at a time."""
+    with _readable():
+        for image in _opened(files):
+            image.load()
+            image.close()
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    from PIL import UnidentifiedImageError
+
+    try:
+        yield
     except StateInvalid:
         raise
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
@@ -104,8 +108,31 @@ def decode_pngs(files: Sequence[bytes]) -> list[Frame]:
         raise StateInvalid("a continuation frame is not a readable PNG") from error
 
 
+def _opened(files: Sequence[bytes]) -> list[Image.Image]:
+    from PIL import Image
+
+    if not files:
+        raise StateInvalid("a continuation state's video needs at least one frame")
+    check_frame_count(len(files))
+    _check_total(sum(len(file) for file in files), MAX_ENCODED_FRAMES_BYTES, "encoded frames")
+    images: list[Image.Image] = []
+    for index, file in enumerate(files):
+        _check_png_header(file, index)
+        image = Image.open(io.BytesIO(file), formats=("PNG",))
+        if image.mode != "RGB":
+            raise StateInvalid(f"continuation frame {index} must be an 8-bit RGB PNG, got mode {image.mode}")
+        if images and image.size != images[0].size:
+            raise StateInvalid(f"continuation frame {index} differs in size from frame 0")
+        images.append(image)
+    _check_total(len(images) * images[0].width * images[0].height * 3, MAX_DECODED_FRAMES_BYTES, "decoded frames")
+    return images
+
+
 def _pixels(image: Image.Image) -> Frame:
-    return np.array(image, dtype=np.uint8)
+    pixels = np.array(image, dtype=np.uint8)
+    # It has loaded the pixels too, in a third more memory, and is still in the list.
+    image.close()
+    return pixels
 
 
 def _check_png_header(file: bytes, index: int) -> None:
@@ -115,6 +142,12 @@ def _check_png_header(file: bytes, index: int) -> None:
     width, height = struct.unpack_from(">II", file, 16)
     if not (1 <= width <= MAX_FRAME_SIDE_PX and 1 <= height <= MAX_FRAME_SIDE_PX):
         raise StateInvalid(f"continuation frame {index} is {width}x{height}; at most {MAX_FRAME_SIDE_PX} px a side")
+    if width * height > MAX_FRAME_PIXELS:
+        raise StateInvalid(f"continuation frame {index} is {width}x{height}; at most {MAX_FRAME_PIXELS} pixels")
+    try:
+        check_png(file)
+    except LayoutError as error:
+        raise StateInvalid(f"continuation frame {index} {error}") from None
 
 
 def pack_frames(files: Sequence[bytes]) -> bytes:
