@@ -141,9 +141,10 @@ class VideoGenerator:
         """Progress 0, one Progress per denoising step, Partials of new frames as they are decoded, and one Final.
 
         The first Partial carries the sound; with a workload of sound alone there is none, and the Final's result has
-        it. Final has metadata, and the state when ``output.return_state``; frames went
-        with the Partials. ``cancel`` ends it within one step or chunk with GenerationCancelled. The text of the request
-        that is ``upcoming``, whoever makes it, is encoded once the first frames are out; it then takes no time.
+        it. Final has metadata, with the process's high-water mark of memory (``peak_memory_mb``, of the accelerator if
+        there is one), and the state when ``output.return_state``; frames went with the Partials. ``cancel`` ends it
+        within one step or chunk with GenerationCancelled. The text of the request that is ``upcoming``, whoever makes
+        it, is encoded once the first frames are out; it then takes no time.
         """
         token = cancel if cancel is not None else CancellationToken()
         resolved = self.resolve(request)
@@ -156,7 +157,10 @@ class VideoGenerator:
             self._own_turn(token) as pipeline,
             contextlib.closing(pipeline.stream(resolved, cancel=token, upcoming=following)) as events,
         ):
-            yield from events
+            for event in events:
+                if isinstance(event, VideoFinalEvent):
+                    event.metadata["peak_memory_mb"] = _peak_memory_mb()
+                yield event
 
     def generate(
         self,
@@ -336,8 +340,8 @@ class VideoGenerator:
             if output.save_video:
                 result.video_path = str(write_video(data, output, request.prompt, suffix=suffix))
             final.video_bytes = data if encode else None
-        result.peak_memory_mb = _peak_memory_mb()
-        final.metadata |= {"video_path": result.video_path, "peak_memory_mb": result.peak_memory_mb}
+        result.peak_memory_mb = final.metadata["peak_memory_mb"]
+        final.metadata["video_path"] = result.video_path
         result.extra = final.metadata
         if output.return_frames and frames is not None:
             import torch

@@ -154,7 +154,11 @@ async def _made(
         else:
             data.append(ImageResponseData(url=url_of(request, f"/v1/images/{done.id}/content?index={index}")))
     answer = ImageResponse(
-        id=done.id, created=done.created_at, data=data, inference_time_s=round(done.generation_ms / 1000.0, 3)
+        id=done.id,
+        created=done.created_at,
+        data=data,
+        peak_memory_mb=done.peak_memory_mb,
+        inference_time_s=round(done.generation_ms / 1000.0, 3),
     )
     return await asyncio.to_thread(lambda: JSONResponse(answer.model_dump(mode="json")))
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fastvideo.api.errors import GenerationFailed
+from fastvideo.api.results import GenerationResult
 from fastvideo.entrypoints.openai.job import Job
 from fastvideo.entrypoints.openai.job_requests import JobRequests
 from fastvideo.entrypoints.openai.results import Results, to_its_end
@@ -51,8 +52,9 @@ class ImageWork:
                     request.inputs.image_path = str(self._results.folder / record.image)
                 self._gate.check_request(request)
                 began_s = loop.time()
-                result = await self._pool.run(record.id, request)
+                result = as_result(await self._pool.run(record.id, request))
                 record.generation_ms += (loop.time() - began_s) * 1000.0
+                record.note_peak_memory(result.peak_memory_mb)
                 path = self._results.path(record.id, f"-{index}.{extension}")
                 data = await asyncio.to_thread(_coded, result, extension)
                 await to_its_end(self._results.write, path, data)
@@ -66,8 +68,8 @@ class ImageWork:
         await to_its_end(self._results.remove_work, record.id, keep_state=False)
 
 
-def _coded(result: Any, extension: str) -> bytes:
-    frames = as_result(result).frames
+def _coded(result: GenerationResult, extension: str) -> bytes:
+    frames = result.frames
     if frames is None or len(frames) == 0:
         raise GenerationFailed("the generator returned no frames")
     file = io.BytesIO()

@@ -43,7 +43,8 @@ class JobRecord(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     ``owner``: the name of its client's key, None where no keys are asked for. ``fields``: what its client asked for;
     ``image``: the file with its first image; ``waits``: its client waits for it on the connection on which it asked.
     ``key`` and ``body``: the idempotency key, and what tells what came with it. ``segments_done``, ``frames_done`` and
-    ``cursor``: what is whole of the video, and how it goes on; ``outputs``: the finished files.
+    ``cursor``: what is whole of the video, and how it goes on; ``outputs``: the finished files;
+    ``peak_memory_mb``: as the generator reports it, the most of all its segments.
     """
 
     id: str
@@ -65,10 +66,16 @@ class JobRecord(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     frames_done: int = 0
     cursor: dict[str, Any] | None = None
     generation_ms: float = 0.0
+    peak_memory_mb: float | None = None
     completed_at: int | None = None
     error: JobFault | None = None
     outputs: list[str] = msgspec.field(default_factory=list)
     output_bytes: int = 0
+
+    def note_peak_memory(self, peak_mb: float | None) -> None:
+        """A part of it took so much memory, as far as known."""
+        if peak_mb is not None:
+            self.peak_memory_mb = max(self.peak_memory_mb or 0.0, round(peak_mb, 1))
 
     @property
     def created_at(self) -> int:

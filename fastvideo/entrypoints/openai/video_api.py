@@ -70,6 +70,7 @@ def video_routes(door: OpenAIDoor) -> APIRouter:
             size=record.size,
             seconds=record.seconds,
             inference_time_s=round(record.generation_ms / 1000.0, 3),
+            peak_memory_mb=record.peak_memory_mb,
             state=await _state(door, record),
         )
         # A state or a video in it may be large.
@@ -282,6 +283,7 @@ def video_of(door: OpenAIDoor, job: Job, request: Request) -> VideoResponse:
         url=url_of(request, _content_path(record.id)) if done else None,
         error=None if record.error is None else VideoError(code=record.error.code, message=record.error.message),
         inference_time_s=round(record.generation_ms / 1000.0, 3) if done else None,
+        peak_memory_mb=record.peak_memory_mb if done else None,
         deleted=True if job.deleted else None,
     )
 

@@ -120,6 +120,7 @@ class VideoWork:
         record.frames_done += done.frames
         record.cursor = done.cursor.to_dict()
         record.generation_ms += done.generation_ms
+        record.note_peak_memory(done.peak_memory_mb)
         return done.state
 
 

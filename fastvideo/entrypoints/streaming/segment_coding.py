@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -95,6 +96,7 @@ class SegmentCoding:
             pts_base_ms=_ms(float(self._job.cursor.end_s)),
             generation_ms=_ms(self._clock() - self._started_s),
             timings_ms=timings_ms,
+            peak_memory_mb=generator_peak_memory_mb(metadata),
         )
 
     def close(self) -> None:
@@ -137,6 +139,14 @@ def _waveform(audio: Any) -> NDArray[np.float32]:
     if np.issubdtype(samples.dtype, np.integer):
         samples = samples / -float(np.iinfo(samples.dtype).min)
     return np.ascontiguousarray(np.atleast_2d(samples), dtype=np.float32)
+
+
+def generator_peak_memory_mb(metadata: Mapping[str, Any]) -> float | None:
+    """The high-water mark of memory that a generator reports, in MiB; None where it reports none."""
+    peak = metadata.get("peak_memory_mb")
+    if not isinstance(peak, int | float) or isinstance(peak, bool) or not math.isfinite(peak) or peak <= 0:
+        return None
+    return round(float(peak), 1)
 
 
 def generator_timings(metadata: Mapping[str, Any]) -> dict[str, float]:

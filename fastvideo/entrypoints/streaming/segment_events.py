@@ -67,7 +67,8 @@ class SegmentCut:
 
 @dataclass(frozen=True, slots=True)
 class SegmentDone:
-    """The segment is whole. ``timings_ms``: text, denoise, refine, decode, encode, first_fragment, as far as known."""
+    """The segment is whole. ``timings_ms``: text, denoise, refine, decode, encode, first_fragment, as far as known;
+    ``peak_memory_mb``: as the generator reports it."""
 
     cursor: MediaCursor
     state: ContinuationState | None
@@ -76,6 +77,7 @@ class SegmentDone:
     pts_base_ms: float
     generation_ms: float
     timings_ms: dict[str, float] = field(default_factory=dict)
+    peak_memory_mb: float | None = None
 
 
 SegmentEvent: TypeAlias = SegmentStarted | SegmentProgress | SegmentInit | SegmentFragment | SegmentCut | SegmentDone

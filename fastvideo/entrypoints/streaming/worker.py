@@ -214,7 +214,10 @@ def result_events(result: Any) -> Iterator[VideoEvent]:
     if whole.frames is None or len(whole.frames) == 0:
         raise GenerationFailed("the generator returned no frames")
     yield VideoPartialEvent(whole.frames, 0, audio=whole.audio, audio_sample_rate=whole.audio_sample_rate)
-    yield VideoFinalEvent(metadata=dict(whole.extra or {}), continuation_state=whole.state)
+    metadata = dict(whole.extra or {})
+    if whole.peak_memory_mb is not None:
+        metadata.setdefault("peak_memory_mb", whole.peak_memory_mb)
+    yield VideoFinalEvent(metadata=metadata, continuation_state=whole.state)
 
 
 def _batches(frames: Any, first_frames: int) -> Iterator[NDArray[Any]]:

@@ -57,6 +57,7 @@ def event_apart(job_id: int, event: SegmentEvent) -> tuple[EventHeader, Sequence
                 pts_base_ms=event.pts_base_ms,
                 generation_ms=event.generation_ms,
                 timings_ms=event.timings_ms,
+                peak_memory_mb=event.peak_memory_mb,
             )
             return done, [tail, payload]
 
@@ -86,4 +87,5 @@ def event_together(header: EventHeader, buffers: list[Buffer]) -> SegmentEvent:
                 header.pts_base_ms,
                 header.generation_ms,
                 header.timings_ms,
+                header.peak_memory_mb,
             )

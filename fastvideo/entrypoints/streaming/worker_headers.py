@@ -145,6 +145,7 @@ class DoneHeader(Header, tag="done"):
     pts_base_ms: float
     generation_ms: float
     timings_ms: Annotated[dict[_Name, float], Meta(max_length=64)]
+    peak_memory_mb: float | None
 
 
 class ResultFramesHeader(Header, tag="result_frames"):

@@ -41,7 +41,8 @@ FRAMES, FPS, SIZE_PX = 8, 8, 64
 
 
 class SteppedGenerator:
-    """Eight frames in two steps. ``hold()`` makes each step wait for ``allow()``; ``requests`` keeps what came."""
+    """Eight frames in two steps. ``hold()`` makes each step wait for ``allow()``; ``requests`` keeps what came;
+    ``peaks_mb`` are the peaks of memory that it reports, one after the other, until there is none."""
 
     model_id = "stepped"
 
@@ -49,6 +50,7 @@ class SteppedGenerator:
         self.requests: list[GenerationRequest] = []
         self.images: list[bytes] = []
         self.cancelled: list[str] = []
+        self.peaks_mb: list[float] = []
         self.failures: dict[str, Exception] = {}
         self.reached = threading.Semaphore(0)
         self._gate: threading.Semaphore | None = None
@@ -75,9 +77,9 @@ class SteppedGenerator:
             raise
 
     def generate(self, request: GenerationRequest, *, cancel: CancellationToken | None = None) -> dict[str, Any]:
-        events = self.stream(request, cancel=cancel or CancellationToken())
+        events = list(self.stream(request, cancel=cancel or CancellationToken()))
         frames = [event.frames for event in events if isinstance(event, VideoPartialEvent)]
-        return {"frames": np.concatenate(frames)}
+        return {"frames": np.concatenate(frames), **events[-1].metadata}
 
     def _made(self, request: GenerationRequest, prompt: str, cancel: CancellationToken) -> Iterator[VideoEvent]:
         self.requests.append(request)
@@ -99,7 +101,8 @@ class SteppedGenerator:
         yield VideoPartialEvent(np.full(shape, sampling.seed % 256, np.uint8), 0, sound, 24_000)
         before = request.state.payload["segment_index"] if request.state else -1
         payload = {"schema_version": 1, "segment_index": before + 1}
-        yield VideoFinalEvent(continuation_state=ContinuationState("ltx2.v1", payload))
+        metadata = {"peak_memory_mb": self.peaks_mb.pop(0)} if self.peaks_mb else {}
+        yield VideoFinalEvent(metadata=metadata, continuation_state=ContinuationState("ltx2.v1", payload))
 
 
 def make_config(

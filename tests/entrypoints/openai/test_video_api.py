@@ -9,6 +9,7 @@ from typing import Any
 
 from fastvideo.api.access_config import ApiKeyConfig, AuthConfig
 from fastvideo.api.errors import ConfigValidationError, GenerationFailed
+from fastvideo.api.schema import RequestLimits
 from fastvideo.entrypoints.openai import request_body
 from fastvideo.entrypoints.streaming.prompt.gate import PromptBlocked
 
@@ -138,6 +139,36 @@ async def test_what_cannot_be_made_is_refused_before_it_is_queued(api) -> None:
             assert told == ("invalid_request_error", code, param), fields
     assert api.files() == []
     assert api.listed() == ([], False)
+
+
+async def test_what_is_beyond_the_operators_limits_is_refused_before_it_is_queued(tmp_path, kit) -> None:
+    limits = RequestLimits(
+        max_width_px=96, max_pixels=8000, max_fps=30, max_num_inference_steps=4, max_guidance_scale=5
+    )
+    beyond = [
+        ({"size": "128x64"}, "size"), ({"size": "96x96"}, "size"), ({"num_inference_steps": 5}, "num_inference_steps"),
+        ({"guidance_scale": 6.0}, "guidance_scale"), ({"fps": 31}, "fps"), ({"seconds": 3}, "seconds"),
+    ]  # fmt: skip
+    async with kit.running(tmp_path, streaming={"limits": limits}, max_seconds=2.0) as api:
+        for fields, param in beyond:
+            if param not in ("fps", "seconds"):
+                image = await api.client.post("/v1/images", json={"prompt": "x", **fields})
+                assert error_of(image, 400)["code"] == "limit_exceeded"
+            error = error_of(await api.client.post("/v1/videos", json={"prompt": "x", **fields}), 400)
+            assert (error["code"], error["param"]) == ("limit_exceeded", param)
+            assert ": expected " in error["message"]
+        assert api.listed() == ([], False)
+        within = {"size": "96x64", "num_inference_steps": 4, "seconds": 2}
+        assert (await api.made(**within))["status"] == "completed"
+
+
+async def test_a_video_says_the_most_memory_that_its_segments_took_and_nothing_that_was_not_measured(api) -> None:
+    api.generator.peaks_mb = [512.04, 900.0, 700.5, 33.0, 44.0]
+    assert (await api.made(num_frames=24))["peak_memory_mb"] == 900.0
+    image = await api.client.post("/v1/images", json={"prompt": "x", "n": 2})
+    assert image.json()["peak_memory_mb"] == 44.0
+    answer = await api.client.post("/v1/videos/generations", json={"prompt": "x"})
+    assert answer.json()["peak_memory_mb"] is None
 
 
 async def test_a_missing_prompt_and_bodies_that_cannot_be_read_are_refused(api, monkeypatch) -> None:

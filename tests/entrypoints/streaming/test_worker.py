@@ -5,6 +5,7 @@ import pytest
 
 from fastvideo.api.cancellation import CancellationToken
 from fastvideo.api.errors import GenerationCancelled, GenerationFailed, StateInvalid
+from fastvideo.api.results import GenerationResult
 from fastvideo.entrypoints.streaming.segment_coding import TimelineBroken
 from fastvideo.entrypoints.streaming.segment_events import (
     SegmentCut,
@@ -113,6 +114,24 @@ def test_sound_is_taken_as_generators_give_it(fakes, audio) -> None:
 def test_a_result_without_frames_is_a_failure_and_no_empty_segment(fakes, result) -> None:
     with pytest.raises(GenerationFailed, match="no frames"):
         list(run_segment(fakes.WholeGenerator(lambda _: result), fakes.job(), CancellationToken()))
+
+
+@pytest.mark.parametrize(
+    ("result", "peak_mb"),
+    [
+        ({"peak_memory_mb": 12.34}, 12.3),
+        ({"extra": {"peak_memory_mb": 5}}, 5.0),
+        ({}, None),
+        ({"extra": {"peak_memory_mb": "much"}}, None),
+        ({"peak_memory_mb": float("nan")}, None),
+    ],
+)
+def test_a_segment_tells_the_memory_that_its_generator_reports_and_no_other(fakes, result, peak_mb) -> None:
+    frames = np.zeros((8, 64, 64, 3), np.uint8)
+    generator = fakes.WholeGenerator(lambda _: GenerationResult(frames=frames, **result))
+    *_, done = run_segment(generator, fakes.job(), fakes.token())
+    assert isinstance(done, SegmentDone)
+    assert done.peak_memory_mb == peak_mb
 
 
 def test_a_batch_of_one_result_is_that_result() -> None:

@@ -164,7 +164,7 @@ def test_messages_come_out_whole_however_they_were_cut(sent, data) -> None:
 @pytest.mark.parametrize("piece_bytes", [100_000, 1 << 18, 1 << 23])
 def test_large_messages_come_out_whole_between_small_ones(piece_bytes) -> None:
     state = ContinuationState("ltx2.v1", {"frames_b64": ["text" * 400_000, "more" * 500_000]})
-    done = JobEvent(1, SegmentDone(MediaCursor(tail=bytes(8)), state, 1, 1.0, 0.0, 1.0))
+    done = JobEvent(1, SegmentDone(MediaCursor(tail=bytes(8)), state, 1, 1.0, 0.0, 1.0, peak_memory_mb=7.5))
     fragment = JobEvent(1, SegmentFragment(bytes(range(256)) * 6000, 1, 0.0, 1.0))
     frames = ResultFrames(2, np.full((1, 1000, 700, 3), 7, np.uint8))
     ended = JobEnded(1, 1.0)
