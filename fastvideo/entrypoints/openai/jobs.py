@@ -238,6 +238,8 @@ class Jobs:
         try:
             record.status = "in_progress"
             job.changed()
+            # What another server took over is not begun here.
+            await self._save(job)
             await self._work[record.kind].make(job, self._save)
         except (LeaseLost, LeaseHeld):
             logger.warning("job %s goes on with another server", job.id)

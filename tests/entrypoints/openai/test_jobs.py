@@ -114,6 +114,31 @@ async def test_jobs_that_waited_or_ran_are_there_after_a_restart_and_end(tmp_pat
         assert [(one.fields["prompt"], one.error.code) for one in failed] == [("on a connection", "server_restarted")]
 
 
+async def test_a_job_whose_server_lost_its_lease_is_made_once_by_the_other_and_never_twice(
+    tmp_path, kit, until, redis_server
+) -> None:
+    settings = {"jobs": f"{redis_server.url}?prefix=lease", "max_running": 1}
+    async with kit.running(tmp_path / "one", **settings) as one:
+        one.generator.hold()
+        video_id = (await one.create("runs", num_frames=24))["id"]
+        waits = (await one.create("waits"))["id"]
+        await one.step()
+        async with kit.running(tmp_path / "other", **settings) as other:
+            assert (await other.ended(video_id))["status"] == "completed"
+            assert (await other.ended(waits))["status"] == "completed"
+            assert [request.prompt for request in other.generator.requests] == ["runs"] * 3 + ["waits"]
+            # What its first server still makes of it ends when it is to be stored, and changes nothing.
+            one.generator.free()
+            await until(lambda: one.listed() == ([], False))
+            await until(lambda: one.door.jobs.running == 0)
+            assert [request.prompt for request in one.generator.requests] == ["runs"]
+            assert (await other.video(video_id))["status"] == "completed"
+            assert kit.frames_of(await other.content(video_id)) == 24
+    async with kit.running(tmp_path / "other", **settings) as again:
+        assert [(await again.video(one_id))["status"] for one_id in (video_id, waits)] == ["completed"] * 2
+        assert again.generator.requests == []
+
+
 async def test_a_video_whose_file_was_lost_is_made_anew_after_a_restart(tmp_path, kit) -> None:
     generator = kit.Generator()
     async with kit.running(tmp_path, generator) as api:

@@ -14,7 +14,9 @@ pytestmark = pytest.mark.filterwarnings("ignore:The Sora API:DeprecationWarning"
 
 @pytest.fixture
 def openai() -> Any:
-    return pytest.importorskip("openai")
+    import openai as package
+
+    return package
 
 
 @pytest.fixture
