@@ -16,6 +16,15 @@ EXTRAS = ("ltx2", "redis", "s3", "safety")
 # Chosen for a machine's GPU, or for none, and installed by itself.
 TORCH = "torch"
 _CUDA = ("nvidia-", "cuda-", "triton")
+# What the images run on, so that the answer is the same wherever it is asked for.
+_TARGET = {
+    "python_version": "3.11",
+    "python_full_version": "3.11.14",
+    "sys_platform": "linux",
+    "platform_system": "Linux",
+    "platform_machine": "x86_64",
+    "platform_python_implementation": "CPython",
+}
 
 
 @dataclass(frozen=True)
@@ -72,7 +81,7 @@ def licence_of(installed: Distribution) -> str:
 def _required(texts: Iterable[str], extras: frozenset[str]) -> Iterator[tuple[str, frozenset[str]]]:
     for text in texts:
         requirement = Requirement(text)
-        contexts = [{"extra": extra} for extra in ("", *extras)]
+        contexts = [{**_TARGET, "extra": extra} for extra in ("", *extras)]
         if requirement.marker is None or any(requirement.marker.evaluate(context) for context in contexts):
             name = canonicalize_name(requirement.name)
             if not name.startswith(_CUDA):
