@@ -93,6 +93,7 @@ from fastvideo.api.schema import (
     ServerConfig,
     StoresConfig,
     StreamingConfig,
+    TracingConfig,
     WarmupConfig,
 )
 from fastvideo.api.session_presets import SessionPreset, SessionToggles, load_session_presets
@@ -149,6 +150,7 @@ __all__ = [
     "StateInvalid",
     "StoresConfig",
     "StreamingConfig",
+    "TracingConfig",
     "VideoEvent",
     "VideoFinalEvent",
     "VideoPartialEvent",

@@ -50,6 +50,7 @@ from fastvideo.api.streaming_config import (
     WarmupConfig,
 )
 from fastvideo.api.strict_config import StrictConfig
+from fastvideo.api.tracing_config import TracingConfig
 
 __all__ = [
     "ApiKeyConfig",
@@ -90,6 +91,7 @@ __all__ = [
     "SnapshotsConfig",
     "StoresConfig",
     "StreamingConfig",
+    "TracingConfig",
     "WarmupConfig",
     "WorkloadType",
 ]
@@ -103,6 +105,7 @@ class ServerConfig(StrictConfig):
     port: int = 8000
     output_dir: str = "outputs/"
     log_format: Literal["text", "json"] = "text"
+    tracing: TracingConfig = field(default_factory=TracingConfig)
     auth: AuthConfig = field(default_factory=AuthConfig)
     quotas: QuotasConfig = field(default_factory=QuotasConfig)
     snapshots: SnapshotsConfig = field(default_factory=SnapshotsConfig)

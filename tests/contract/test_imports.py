@@ -66,6 +66,18 @@ def test_light_modules_import_neither_torch_nor_a_web_framework_nor_ffmpeg(state
     assert done.returncode == 0, done.stderr
 
 
+def test_a_server_without_a_collector_imports_nothing_to_send_spans_with():
+    code = (
+        "import sys\n"
+        "from fastvideo.entrypoints.streaming.mock_server import build_mock_app\n"
+        "build_mock_app()\n"
+        "sends = [name for name in sys.modules if name.startswith(('opentelemetry.sdk', 'opentelemetry.exporter'))]\n"
+        "assert not sends, sends"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_every_listed_name_of_the_api_exists():
     import fastvideo.api as api
 

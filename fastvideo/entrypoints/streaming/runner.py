@@ -42,6 +42,7 @@ from fastvideo.entrypoints.streaming.session_place import SessionPlace
 from fastvideo.entrypoints.streaming.session_post import SessionPost
 from fastvideo.entrypoints.streaming.session_record import Returned
 from fastvideo.entrypoints.streaming.session_standing import SessionStanding, coarse_address
+from fastvideo.entrypoints.streaming.session_trace import SessionTrace
 from fastvideo.media.encoder import flush_stream
 from fastvideo.media.timeline import MediaCursor
 
@@ -77,6 +78,7 @@ class SessionRunner:
         self._post = SessionPost(session.id, server)
         self._returned = returned
         self._keeping = SessionKeeping(session, server)
+        self._trace = SessionTrace(server.tracing, session, continued=returned is not None)
         self._over = asyncio.Event()
         self._ending: asyncio.Future[Ending] = loop.create_future()
         self._opening_frame: asyncio.Future[str | bytes] = loop.create_future()
@@ -158,6 +160,7 @@ class SessionRunner:
             self._post.log("session_end", reason=reason, segments=self._session.segment_idx, seconds=seconds)
             self._server.log.close(self._session.id, wait=False)
             self._server.metrics.ended.labels(reason).inc()
+            self._trace.end(reason)
             self._over.set()
 
     def drain(self) -> None:
@@ -286,7 +289,8 @@ class SessionRunner:
     async def _drive(self) -> None:
         opened, maker = await self._open()
         opening, prompts = opened.opening, opened.prompts
-        await self._place.bind()
+        with self._trace.admission():
+            await self._place.bind()
         sampling = opening.requests.sampling
         if opening.message.record:
             await self._post.begin_recording(self._server.recordings, self._server.pool.model_id or "")
@@ -335,6 +339,7 @@ class SessionRunner:
             cancel_segment=self._cancel_segment,
             heard_elsewhere=() if returned is None else returned.record.prompts_heard,
         )
+        self._trace.opened(opened.opening)
         maker = self._maker = SegmentMaker(
             opened,
             session,
@@ -346,6 +351,7 @@ class SessionRunner:
             token_digest=self.resume_digest,
             owner=self.owner,
             seen=0 if returned is None else returned.message.last_sequence,
+            span=self._trace.span,
         )
         if returned is None:
             await self._keeping.states.replace(opened.opening.state)

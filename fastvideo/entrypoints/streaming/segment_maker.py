@@ -18,12 +18,14 @@ from fastvideo.entrypoints.streaming.segment_channel import ReaderTooSlow
 from fastvideo.entrypoints.streaming.segment_coding import TimelineBroken
 from fastvideo.entrypoints.streaming.segment_events import SegmentJob
 from fastvideo.entrypoints.streaming.segment_run import SegmentRun
+from fastvideo.entrypoints.streaming.segment_trace import SegmentTrace
 from fastvideo.entrypoints.streaming.server_state import ServerState
 from fastvideo.entrypoints.streaming.session import Session
 from fastvideo.entrypoints.streaming.session_keeping import SessionKeeping
 from fastvideo.entrypoints.streaming.session_lease import LeaseLost
 from fastvideo.entrypoints.streaming.session_post import SessionPost
 from fastvideo.entrypoints.streaming.session_record import SessionRecord
+from fastvideo.entrypoints.streaming.tracing import Span
 from fastvideo.media.timeline import MediaCursor
 
 
@@ -31,7 +33,7 @@ class SegmentMaker:
     """One session's. ``cursor``: where the next segment stands on the timeline; ``segment``: the one that is made now.
 
     ``token_digest``: of the resume token; ``owner``: the name of the API key that the session was opened with;
-    ``seen``: the last fragment that the client has of a segment that began on another server.
+    ``seen``: the last fragment that the client has of a segment that began on another server; ``span``: the session's.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class SegmentMaker:
         token_digest: bytes,
         owner: str | None,
         seen: int,
+        span: Span,
     ) -> None:
         self._opened = opened
         self._opening = opened.opening
@@ -59,6 +62,7 @@ class SegmentMaker:
         self._token_digest = token_digest
         self._owner = owner
         self._seen = seen
+        self._span = span
         self._kept: tuple[DirectorRecord, bool] | None = None
         self.cursor = cursor
         self.segment: SegmentRun | None = None
@@ -66,6 +70,9 @@ class SegmentMaker:
     async def make(self, start: Start, bind: Callable[[], Awaitable[None]]) -> None:
         """Make one segment and tell how it went; ``bind`` gets a worker. Raises SessionOver when none can follow."""
         director, session, outcomes = self._opening.director, self._session, self._server.metrics.segments
+        trace = SegmentTrace(self._span, session.segment_idx, start.prompt.source)
+        # As for a session that ends meanwhile.
+        outcome, code = "interrupted", None
         segment = self.segment = SegmentRun(
             start,
             session,
@@ -77,18 +84,22 @@ class SegmentMaker:
             states=self._states,
             stream_id=self._stream_id,
             cursor=self.cursor,
+            trace=trace,
             seen=self._seen if start.again else 0,
         )
         try:
             await segment.run(bind, lambda prompt: self._job(start, prompt))
         except GenerationCancelled:
+            outcome = "cancelled"
             director.cancelled()
             outcomes.labels("cancelled").inc()
             self._post.log("segment_cancelled", segment_idx=session.segment_idx)
             await self._post.put(SegmentCancelled(segment_idx=session.segment_idx))
         except PromptPostponed:
+            outcome = "postponed"
             director.postponed()
         except PromptBlocked as error:
+            outcome = "blocked"
             director.blocked()
             outcomes.labels("blocked").inc()
             self._post.log("prompt_blocked", segment_idx=session.segment_idx, source=start.prompt.source)
@@ -99,18 +110,21 @@ class SegmentMaker:
         except LeaseLost:
             raise SessionOver(endings.moved()) from None
         except FastVideoError as error:
+            outcome, code = "failed", error.code
             outcomes.labels("failed").inc()
             if isinstance(error, TimelineBroken):
                 raise SessionOver(endings.timeline_broken(error_message(error))) from None
             director.failed()
             await self._post.put(error_message(error))
         else:
+            outcome = "complete"
             director.completed()
             session.segment_idx += 1
             outcomes.labels("complete").inc()
         finally:
             self.cursor = segment.cursor
             self.segment = None
+            trace.end(outcome, code)
             session.touch(now=self._server.clock())
         self._post.in_segment = False
         await self.keep_record()

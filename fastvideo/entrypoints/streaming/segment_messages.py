@@ -31,8 +31,8 @@ class SegmentMessages:
         self._idx = segment_idx
         self.words = words
         self._stream_id = stream_id
-        self._chunks = 0
-        self._bytes = 0
+        self.chunks = 0
+        self.media_bytes = 0
         self._first: SegmentFragment | None = None
         self._last: SegmentFragment | None = None
         self._queue_ms: float | None = None
@@ -74,11 +74,11 @@ class SegmentMessages:
                 ]
             case SegmentInit():
                 self.media_started = True
-                self._bytes += len(event.data)
+                self.media_bytes += len(event.data)
                 return [MediaInit(segment_idx=self._idx, mime=event.mime, stream_id=self._stream_id), event.data]
             case SegmentFragment():
-                self._chunks += 1
-                self._bytes += len(event.data)
+                self.chunks += 1
+                self.media_bytes += len(event.data)
                 self._first = self._first or event
                 self._last = event
                 return [event.data]
@@ -118,10 +118,10 @@ class SegmentMessages:
         return MediaSegmentComplete(
             segment_idx=self._idx,
             stream_id=self._stream_id,
-            chunks=self._chunks,
+            chunks=self.chunks,
             duration_ms=duration_ms,
             pts_base_ms=pts_base_ms,
-            bytes=self._bytes,
+            bytes=self.media_bytes,
             first_sequence=first.sequence if first else None,
             last_sequence=self._last.sequence if self._last else None,
         )

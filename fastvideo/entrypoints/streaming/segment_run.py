@@ -24,6 +24,7 @@ from fastvideo.entrypoints.streaming.segment_events import (
     SegmentStarted,
 )
 from fastvideo.entrypoints.streaming.segment_messages import SegmentMessages
+from fastvideo.entrypoints.streaming.segment_trace import SegmentTrace
 from fastvideo.entrypoints.streaming.server_state import ServerState
 from fastvideo.entrypoints.streaming.session import Session
 from fastvideo.entrypoints.streaming.session_post import SessionPost
@@ -51,6 +52,7 @@ class SegmentRun:
         states: StateKeeper,
         stream_id: str,
         cursor: MediaCursor,
+        trace: SegmentTrace,
         seen: int = 0,
     ) -> None:
         self._start = start
@@ -62,6 +64,7 @@ class SegmentRun:
         self._post = post
         self._states = states
         self._stream_id = stream_id
+        self._trace = trace
         self._messages = SegmentMessages(session.segment_idx, Words(start.prompt), stream_id)
         self._cancel = CancellationToken()
         self._task: asyncio.Task[None] | None = None
@@ -133,6 +136,7 @@ class SegmentRun:
     ) -> None:
         words = await self._worded()
         while True:
+            self._trace.waits()
             job = await make_job(words.prompt)
             # Nothing is awaited between having a worker and using it, so that it cannot be given away as idle.
             await bind()
@@ -150,6 +154,7 @@ class SegmentRun:
             raise GenerationFailed("the pool ended a segment without its result")
         await self._states.replace(done.state)
         await self._post.drained()
+        self._trace.sent(self._messages.chunks, self._messages.media_bytes)
         seconds = self._server.clock() - self._asked_s
         complete = self._messages.complete(seconds * 1000.0)
         self._server.metrics.segment_seconds.observe(seconds)
@@ -161,6 +166,7 @@ class SegmentRun:
     async def _worded(self) -> Words:
         words = Words(self._start.prompt) if self._start.again else await self._prompts.words(self._start.prompt)
         self._worded_s = self._server.clock()
+        self._trace.worded(words)
         self._messages = SegmentMessages(self._session.segment_idx, words, self._stream_id)
         done = words.enhancement
         if done is not None:
@@ -188,6 +194,7 @@ class SegmentRun:
                 raise
         finally:
             self._reader = None
+            self._trace.leaves_worker()
             if self._ahead is not None:
                 self._ahead.end()
             if self._messages.done is not None:
@@ -198,8 +205,10 @@ class SegmentRun:
         stream = self._server.pool.stream(self._session.id, job, cancel=self._cancel)
         async with contextlib.aclosing(stream) as events:
             async for event in events:
-                if self._ahead is not None and isinstance(event, SegmentStarted):
-                    self._ahead.begin()
+                if isinstance(event, SegmentStarted):
+                    self._trace.begins()
+                    if self._ahead is not None:
+                        self._ahead.begin()
                 if not self._replay.new(event):
                     continue
                 if self._cancel_wanted:
@@ -227,6 +236,7 @@ class SegmentRun:
                 )
                 await tell_prompt(self._post, prompt, "applied")
             case SegmentInit():
+                self._trace.sends()
                 self._server.metrics.first_fragment_seconds.observe(now_s - self._asked_s)
                 self._prompts.first_fragment(now_s - self._worded_s)
                 late_ms = self._viewer.dry_ms(now_s)
@@ -236,5 +246,8 @@ class SegmentRun:
                     await self._post.put(DeadlineMissed(late_ms=round(late_ms, 3)))
             case SegmentFragment():
                 self._viewer.sent(event.pts_ms + event.duration_ms, now_s)
-            case SegmentCut() | SegmentDone():
+            case SegmentCut():
                 self.cursor = event.cursor
+            case SegmentDone():
+                self.cursor = event.cursor
+                self._trace.made(event)

@@ -46,6 +46,7 @@ from fastvideo.entrypoints.streaming.session_store import BlobStore, SessionStor
 from fastvideo.entrypoints.streaming.start_failure import no_worker, start_failures
 from fastvideo.entrypoints.streaming.store_urls import open_blobs, open_stores
 from fastvideo.entrypoints.streaming.stream_server import bind, build_server, serve
+from fastvideo.entrypoints.streaming.tracing import Tracing, open_tracing
 from fastvideo.entrypoints.streaming.warmup import Warmup
 from fastvideo.entrypoints.streaming.worker import SegmentGenerator, preset_defaults
 from fastvideo.media.video_coder import PRESETS, VideoCoder, choose_encoder
@@ -69,6 +70,7 @@ def build_app(
     pool: GpuPool | None = None,
     session_store: SessionStore | None = None,
     prompts: PromptGate | None = None,
+    tracing: Tracing | None = None,
     live: bool = True,
 ) -> FastAPI:
     """The streaming server around a generator, around a pool of one's own, or around the worker processes that
@@ -76,8 +78,9 @@ def build_app(
 
     Opens the stores of ``streaming.stores``, which may wait for a disk or a network; the app closes them at its end.
     A session store of one's own, or of one's own pool, takes the place of the configured one, and is not closed.
-    ``prompts`` takes the place of what ``streaming.prompt`` describes; the app closes it. With an ``openai`` block the
-    OpenAI-style API is served as well, and without ``live`` nothing beside it.
+    ``prompts`` takes the place of what ``streaming.prompt`` describes, ``tracing`` of what ``server.tracing`` does; the
+    app closes both. With an ``openai`` block the OpenAI-style API is served as well, and without ``live`` nothing
+    beside it.
 
     Raises ValueError without a ``streaming`` block, for both a generator and a pool, for neither without worker
     processes; ConfigValidationError when a generator of this process shall run in others, and for stores that cannot
@@ -102,6 +105,8 @@ def build_app(
     access = AccessControl(serve_config.server.auth, listens_on=serve_config.server.host, refused=count_rejected)
     if prompts is None:
         prompts = build_gate(streaming)
+    if tracing is None:
+        tracing = open_tracing(serve_config.server.tracing)
     given = session_store if session_store is not None else getattr(pool, "session_store", None)
     store, blob_store, close_stores = _open_stores(streaming, given)
     try:
@@ -136,6 +141,7 @@ def build_app(
         prompts=prompts,
         signatures=StateSignatures.of(serve_config.server.snapshots),
         metrics=counters,
+        tracing=tracing,
         quotas=Quotas(serve_config.server.quotas, refused=count_rejected),
         log=SessionLogger(streaming.session_log_dir),
         recordings=Recordings(streaming.recordings) if live and streaming.recordings.dir is not None else None,
@@ -165,6 +171,7 @@ def build_app(
             for task in left:
                 task.cancel()
             await asyncio.gather(*left, return_exceptions=True)
+            await server.tracing.aclose()
             await server.pool.shutdown()
             await server.prompts.aclose()
             await asyncio.to_thread(server.log.close_all)
@@ -325,10 +332,12 @@ def run_server(serve_config: ServeConfig, *, generator: SegmentGenerator | None 
         built = None
         try:
             with start_failures():
-                # Keys that cannot be read, and what cannot be asked, are found before a model is loaded, too.
+                # Keys that cannot be read, what cannot be asked, and packages that are missing are found before a model
+                # is loaded, too.
                 AccessControl(serve_config.server.auth)
                 StateSignatures.of(serve_config.server.snapshots)
                 prompts = build_gate(streaming)
+                tracing = open_tracing(serve_config.server.tracing)
                 if generator is None and not wants_processes(serve_config, usable_devices(serve_config)):
                     from fastvideo.entrypoints.model_path import build_generator
 
@@ -336,7 +345,7 @@ def run_server(serve_config: ServeConfig, *, generator: SegmentGenerator | None 
                     generator = built = build_generator(
                         serve_config.generator, pool=streaming.pool, limits=streaming.limits
                     )
-                app = build_app(serve_config, generator, prompts=prompts, live=live)
+                app = build_app(serve_config, generator, prompts=prompts, tracing=tracing, live=live)
             serve(app, "fastvideo", listener)
         finally:
             if built is not None and hasattr(built, "shutdown"):

@@ -30,6 +30,7 @@ from fastvideo.entrypoints.streaming.session_store import (
     InMemorySessionStore,
     SessionStore,
 )
+from fastvideo.entrypoints.streaming.tracing import Tracing
 
 # As many calls as a Redis gets at once.
 STORE_THREADS = 16
@@ -120,6 +121,7 @@ class ServerState:
     prompts: PromptGate = field(default_factory=PromptGate)
     log: SessionLogger = field(default_factory=lambda: SessionLogger(None))
     metrics: Metrics = field(default_factory=Metrics)
+    tracing: Tracing = field(default_factory=Tracing)
     connections: set[asyncio.Task[Any]] = field(default_factory=set)
     session_tasks: set[asyncio.Task[Any]] = field(default_factory=set)
     runners: dict[str, RunningSession] = field(default_factory=dict)
