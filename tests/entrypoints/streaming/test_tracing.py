@@ -148,6 +148,35 @@ async def test_a_session_whose_client_leaves_interrupts_its_segment(stage: Calla
     assert said(one(found, "session"))["fastvideo.session.ended"] == "client_left"
 
 
+async def test_a_segment_that_made_way_for_another_waits_and_is_made_twice(
+    stage: Callable[..., Any], fakes: Any
+) -> None:
+    on = stage(generation_segment_cap=1)
+    spans = Spans(on.server)
+    on.server.pool._admission.set_slots(1, 0.0)
+    on.generator.hold()
+    # Two steps and some media are made.
+    on.generator.allow(3)
+    client = on.open()
+    client.say("segment_prompt_source", prompt=PROMPT)
+    await client.hears("media_init")
+    client.lose()
+    await fakes.until(lambda: on.server.sessions.parked == 1)
+    other = on.open()
+    other.say("session_stop")
+    await fakes.until(lambda: on.generator.token.cancelled)
+    on.generator.free()
+    await on.over(1)
+    on.come_back(client)
+    await on.over(0)
+    found = await spans.all()
+    parts = sorted(
+        [("prompt",), ("queue",), ("worker",), ("send",), ("queue",), ("worker", [("denoise",), ("encode",)])]
+    )
+    (first,) = (session for session in tree(found) if any(part[0] == "segment" for part in session[1]))
+    assert first == ("session", [("admission",), ("segment", parts)])
+
+
 async def test_no_session_has_spans_at_a_ratio_of_none(stage: Callable[..., Any]) -> None:
     on = stage(generation_segment_cap=1)
     exporter = InMemorySpanExporter()
