@@ -12,7 +12,7 @@ from benchmarks.report import RESULTS, Report, table
 NAMES = (
     *("startup", "encode", "segment", "critical_path", "text_ahead", "control", "fragments", "raw_frames", "memory"),
     *("director_traces", "pool_scaling", "pool_kills", "pool_faults"),
-    *("fuzz", "store_kills", "recording_kills", "router", "resume_cuts", "cluster", "endings", "jobs"),
+    *("fuzz", "store_kills", "recording_kills", "router", "resume_cuts", "cluster", "endings", "crowd", "jobs"),
     *("realtime", "pipeline", "levers", "soak", "looped_playback", "embedded_quality", "embedded_live"),
 )
 ROOT = Path(__file__).resolve().parent.parent

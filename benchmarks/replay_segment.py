@@ -43,6 +43,12 @@ def sent_s(fragment: bytes | bytearray | memoryview) -> float:
     return at_s
 
 
+def sequence(fragment: bytes) -> int:
+    """The number of a stamped fragment."""
+    number: int = _NUMBER.unpack_from(fragment, _NUMBER_AT)[0]
+    return number
+
+
 def replay_segment(
     load: ReplayLoad, fragment: bytes, job: SegmentJob, cancel: CancellationToken
 ) -> Generator[SegmentEvent, None, None]:

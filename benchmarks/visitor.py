@@ -29,7 +29,7 @@ class Gone(Exception):
 
 
 class Visitor:
-    """One connection of a client. Nothing is read but by :meth:`until` and :meth:`closes`."""
+    """One connection of a client. Nothing is read but by :meth:`event`, :meth:`until` and :meth:`closes`."""
 
     def __init__(self, connection: ClientConnection, protocol: StreamProtocol) -> None:
         self._connection = connection
@@ -68,7 +68,7 @@ class Visitor:
     async def until(self, wanted: type[Wanted]) -> Wanted:
         """Read until an event of that kind; raises Gone when none comes."""
         while True:
-            event = await self._event()
+            event = await self.event()
             if isinstance(event, wanted):
                 return event
 
@@ -76,7 +76,7 @@ class Visitor:
         """Read until the server closes; gives the code."""
         try:
             while True:
-                await self._event()
+                await self.event()
         except Gone as gone:
             return gone.code
 
@@ -84,6 +84,15 @@ class Visitor:
         """Leave what comes to the kernel, which takes little of it."""
         self._connection.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
         self._connection.transport.pause_reading()
+
+    def read_on(self) -> None:
+        """After :meth:`stop_reading`, let it come again."""
+        self._connection.transport.resume_reading()
+
+    @property
+    def close_reason(self) -> str:
+        """What the server's close frame said."""
+        return self._connection.close_reason or ""
 
     def cut(self) -> None:
         """Break the connection, as a network does."""
@@ -109,7 +118,8 @@ class Visitor:
             await asyncio.sleep(_PAUSE_S)
         raise Gone(code, visitor.protocol.last_error)
 
-    async def _event(self) -> Event:
+    async def event(self) -> Event:
+        """Read what comes next; raises Gone at the end."""
         frame = await self._frame()
         return self.protocol.receive_text(frame) if isinstance(frame, str) else self.protocol.receive_bytes(frame)
 
