@@ -31,8 +31,8 @@ HEARD = "1013 too_slow"
 _LATENESS_GOAL_MS = 100.0
 _MEMORY_GOAL_MIB = 2.0
 _MIB = 1 << 20
-# For a client that does not read: what it has not taken, what may have to be sent again, and the rest of a session.
-_READER_GOAL_MIB = (MAX_BYTES + KEPT_BYTES) / _MIB + 1.0
+# Of one: what its client has not taken, what may have to be sent again, and the rest of a session.
+_STREAM_GOAL_MIB = (MAX_BYTES + KEPT_BYTES) / _MIB + 1.0
 _LOOK_S = 0.25
 _SETTLE_S = 20.0
 _CLOSED_TIMEOUT_S = 100.0
@@ -269,10 +269,10 @@ def report(found: Findings, effort: Effort) -> Report:
             _sizes(found, "memory_bytes"),
         ),
         Figure(
-            "memory at its peak, for each that does not read",
-            peak_mib / readers if counted else None,
+            "memory at its peak, for each stream that stays",
+            peak_mib / (readers + plan.neighbours) if counted else None,
             "MiB",
-            _READER_GOAL_MIB,
+            _STREAM_GOAL_MIB,
             f"{peak_mib:.0f} MiB in all" if counted else "only the GNU C library counts it",
         ),
     ]

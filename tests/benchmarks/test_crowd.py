@@ -36,5 +36,5 @@ async def test_a_crowd_costs_its_neighbours_no_fragment_is_closed_with_the_reaso
         pytest.skip("only the GNU C library counts what memory is in use")
     figures = {figure.name: figure for figure in report.figures}
     assert all(figure.value is not None and math.isfinite(figure.value) for figure in report.figures)
-    for name in ("memory in use more than before", "memory at its peak, for each that does not read"):
+    for name in ("memory in use more than before", "memory at its peak, for each stream that stays"):
         assert figures[name].met, figures[name]
